@@ -1,0 +1,78 @@
+/**
+ * Builds dist/esm and dist/cjs from lib with tsc, each with its declarations.
+ *
+ *   node scripts/build.js               always
+ *   node scripts/build.js --if-needed   only when lib or a build setting is newer than dist
+ *
+ * Both are emitted into a folder beside dist that takes dist's place at the end, so a program that runs from dist never sees half a build.
+ */
+import { spawnSync } from 'node:child_process'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const dist = join(root, 'dist')
+/** The last file that a build writes; its modification time is when that build began. */
+const marker = join(dist, 'cjs', 'package.json')
+const inputs = ['lib', 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'tsconfig.cjs.json', 'scripts/build.js']
+
+function filesUnder(path) {
+  if (!statSync(path).isDirectory()) return [path]
+  return readdirSync(path, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+}
+
+function isUpToDate() {
+  if (!existsSync(marker)) return false
+  const builtAtMs = statSync(marker).mtimeMs
+  return inputs.flatMap((input) => filesUnder(join(root, input))).every((file) => statSync(file).mtimeMs < builtAtMs)
+}
+
+function compile(project, outDir) {
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
+  const run = spawnSync(process.execPath, [tsc, '-p', join(root, project), '--outDir', outDir], { stdio: 'inherit' })
+  if (run.status !== 0) throw new Error(`tsc -p ${project} failed`)
+}
+
+/** tsc rewrites './x.ts' to './x.js' in what it emits as JavaScript, but not in the declarations (TypeScript 7.0). */
+function rewriteDeclarations(outDir) {
+  const specifier = /(\bfrom\s*|\bimport\s*\(\s*|\bimport\s+)(['"])(\.{1,2}\/[^'"\n]*?)\.ts\2/g
+  for (const file of filesUnder(outDir).filter((name) => name.endsWith('.d.ts'))) {
+    const text = readFileSync(file, 'utf8')
+    const rewritten = text.replace(specifier, '$1$2$3.js$2')
+    if (rewritten !== text) writeFileSync(file, rewritten)
+  }
+}
+
+function build() {
+  const startedAt = new Date()
+  const fresh = join(root, `.dist-${process.pid}`)
+  const old = join(root, `.dist-${process.pid}-old`)
+  try {
+    mkdirSync(fresh)
+    compile('tsconfig.build.json', join(fresh, 'esm'))
+    compile('tsconfig.cjs.json', join(fresh, 'cjs'))
+    rewriteDeclarations(fresh)
+    writeFileSync(join(fresh, 'cjs', 'package.json'), '{"type":"commonjs"}\n')
+    utimesSync(join(fresh, 'cjs', 'package.json'), startedAt, startedAt)
+    if (existsSync(dist)) renameSync(dist, old)
+    renameSync(fresh, dist)
+  } finally {
+    rmSync(fresh, { recursive: true, force: true })
+    rmSync(old, { recursive: true, force: true })
+  }
+}
+
+if (!process.argv.includes('--if-needed') || !isUpToDate()) build()
