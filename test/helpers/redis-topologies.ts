@@ -136,7 +136,8 @@ export interface ClusterSetup {
 /** A Redis Cluster with the slots spread evenly over `masters` (default 3), and `replicas` in all (default 0). */
 export async function startCluster(options: { masters?: number; replicas?: number } = {}): Promise<ClusterSetup> {
   const { masters: masterCount = 3, replicas: replicaCount = 0 } = options
-  const args = ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-node-timeout', '2000']
+  const cluster = ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-node-timeout', '2000']
+  const args = [...cluster, '--repl-diskless-sync-delay', '0']
   const nodes: RedisServer[] = []
   const clients = new Set<Cluster>()
   const stop = async (): Promise<void> => {
@@ -155,7 +156,10 @@ export async function startCluster(options: { masters?: number; replicas?: numbe
         return node.command('CLUSTER', 'ADDSLOTSRANGE', `${from}`, `${to}`)
       }),
     )
-    await Promise.all(nodes.map((node) => node.command('CLUSTER', 'MEET', '127.0.0.1', `${nodes[0]?.port}`)))
+    // Everyone meets everyone: gossip alone takes seconds.
+    for (const { port } of nodes) {
+      await Promise.all(nodes.map((node) => node.command('CLUSTER', 'MEET', '127.0.0.1', `${port}`)))
+    }
     await until(async () => (await Promise.all(nodes.map((node) => agrees(node, nodes.length)))).every(Boolean), {
       deadlineMs: 20_000,
       everyMs: 50,

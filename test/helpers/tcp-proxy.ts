@@ -17,8 +17,10 @@ export interface ProxyConnection {
   readonly commands: ReadonlySet<string>
   readonly bytesToServer: number
   readonly bytesToClient: number
-  /** Bytes that were read and dropped; the direction that lost any never recovers. */
+  /** Bytes that were read and dropped. */
   readonly swallowedBytes: number
+  /** Directions (`to-server`, `to-client`) that lost data or an end, and say nothing any more. */
+  readonly silenced: ReadonlySet<Direction>
   destroy(): void
 }
 
@@ -60,7 +62,6 @@ interface Link extends ProxyConnection {
   bytesToClient: number
   swallowedBytes: number
   readonly commands: Set<string>
-  /** Directions that lost data or an end, and say nothing any more. */
   readonly silenced: Set<Direction>
 }
 
