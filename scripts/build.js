@@ -27,6 +27,9 @@ const dist = join(root, 'dist')
 const marker = join(dist, 'cjs', 'package.json')
 const inputs = ['lib', 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'tsconfig.cjs.json', 'scripts/build.js']
 
+/** tsc has said what is wrong; a stack would only bury it. */
+class BuildError extends Error {}
+
 function filesUnder(path) {
   if (!statSync(path).isDirectory()) return [path]
   return readdirSync(path, { recursive: true, withFileTypes: true })
@@ -43,7 +46,7 @@ function isUpToDate() {
 function compile(project, outDir) {
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
   const run = spawnSync(process.execPath, [tsc, '-p', join(root, project), '--outDir', outDir], { stdio: 'inherit' })
-  if (run.status !== 0) throw new Error(`tsc -p ${project} failed`)
+  if (run.status !== 0) throw new BuildError(`tsc -p ${project} failed`)
 }
 
 /** tsc rewrites './x.ts' to './x.js' in what it emits as JavaScript, but not in the declarations (TypeScript 7.0). */
@@ -75,4 +78,10 @@ function build() {
   }
 }
 
-if (!process.argv.includes('--if-needed') || !isUpToDate()) build()
+try {
+  if (!process.argv.includes('--if-needed') || !isUpToDate()) build()
+} catch (error) {
+  if (!(error instanceof BuildError)) throw error
+  console.error(error.message)
+  process.exitCode = 1
+}
