@@ -1,0 +1,113 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { request } from '../helpers/http.ts'
+import { until } from '../helpers/until.ts'
+import { type Program, runExample } from './program.ts'
+
+interface Page {
+  items: { id: string; name: string; [field: string]: unknown }[]
+}
+
+describe('the example as a program', function () {
+  this.timeout(90_000)
+
+  let program: Program | undefined
+  let folder: string
+
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'example-test-'))
+  })
+  after(() => rmSync(folder, { recursive: true, force: true }))
+  afterEach(async () => {
+    await program?.stop('SIGKILL')
+    program = undefined
+  })
+
+  it('registers the bundled MCP servers, serves them, and ends with 0 at SIGTERM without leaving a child', async () => {
+    program = runExample()
+    const gateway = await program.ready()
+    for (const name of ['everything', 'memory', 'filesystem', 'sequential-thinking']) {
+      expect(program.output.stdout).to.match(new RegExp(`^Registered ${name}: [1-9]\\d* tools, `, 'm'))
+    }
+    expect(program.output.stdout).to.contain(`curl -i 'http://127.0.0.1:${gateway.port}/v1/tools?limit=2'`)
+    expect(program.output.stderr).to.equal('')
+    expect(program.processes(), 'the MCP servers are ended after they were listed').to.have.length(1)
+
+    const miss = await request(gateway, { path: '/v1/tools?limit=500' })
+    const hit = await request(gateway, { path: '/v1/tools?limit=500' })
+    expect([miss.headers['x-cache'], hit.headers['x-cache']]).to.deep.equal(['MISS', 'HIT'])
+    expect(hit.body.equals(miss.body)).to.equal(true)
+    const names = hit.json<Page>().items.map(({ name }) => name)
+    expect(names).to.include.members(['echo', 'read_graph', 'list_directory', 'sequentialthinking'])
+
+    // The token that it made up, since none was given.
+    const token = /ADMIN_TOKEN=(\S+)/.exec(program.output.stdout)?.[1]
+    const gateways = (await request(gateway, { path: '/v1/gateways' })).json<Page>()
+    const everything = gateways.items.find(({ name }) => name === 'everything')
+    const headers = { authorization: `Bearer ${token}` }
+    const gone = await request(gateway, { method: 'DELETE', path: `/v1/gateways/${everything?.id}`, headers })
+    expect(gone.status).to.equal(204)
+    const next = await request(gateway, { path: '/v1/tools?limit=500' })
+    expect(next.headers['x-cache']).to.equal('MISS')
+    expect(next.json<Page>().items.map(({ name }) => name)).to.not.include('echo')
+
+    expect(await program.stop('SIGTERM')).to.equal(0)
+    expect(program.processes()).to.deep.equal([])
+    expect(program.output.stderr).to.equal('')
+  })
+
+  it('ends with 0 and leaves no child when it is interrupted while it lists MCP servers', async () => {
+    const starting = runExample()
+    program = starting
+    await until(() => starting.processes().length > 1, { deadlineMs: 60_000, describe: 'an MCP server to run' })
+    expect(await starting.stop('SIGINT')).to.equal(0)
+    expect(starting.processes()).to.deep.equal([])
+    expect(starting.output.stdout).to.not.contain('Ready on')
+  })
+
+  it('loads a registry dump into the catalog and keeps its data directory over a restart', async () => {
+    const catalogFile = join(folder, 'catalog.json')
+    const named = { id: 'c0ffee', name: 'io.github.example/one', description: 'One', packages: [{ name: 'one' }] }
+    const nameless = { id: '', name: '', description: '', repository: {}, version_detail: {} }
+    writeFileSync(catalogFile, JSON.stringify([named, nameless, null]))
+    const env = { CATALOG_FILE: catalogFile, DATA_DIR: join(folder, 'data'), MCP_SERVERS: '' }
+
+    program = runExample(env)
+    const first = await program.ready()
+    expect(program.output.stdout).to.contain(`Loaded 1 of the 3 catalog entries in ${catalogFile}`)
+    const { items } = (await request(first, { path: '/v1/catalog' })).json<Page>()
+    expect(items).to.have.length(1)
+    expect(items[0]).to.deep.include(named)
+    await request(first, { method: 'POST', path: '/v1/agents', body: { name: 'kept' } })
+    expect(await program.stop()).to.equal(0)
+
+    writeFileSync(catalogFile, JSON.stringify([{ ...named, description: 'Newer' }]))
+    program = runExample(env)
+    const second = await program.ready()
+    const agents = (await request(second, { path: '/v1/agents' })).json<Page>()
+    expect(agents.items.map(({ name }) => name)).to.deep.equal(['kept'])
+    const reloaded = (await request(second, { path: '/v1/catalog' })).json<Page>()
+    expect(reloaded.items.map(({ id, description }) => [id, description])).to.deep.equal([['c0ffee', 'Newer']])
+    expect(await program.stop()).to.equal(0)
+  })
+
+  const refusals: [what: string, env: Record<string, string>, line: RegExp][] = [
+    ['a Redis without a shared database', { REDIS_URL: 'redis://127.0.0.1:1' }, /REDIS_URL .* DATABASE_URL/],
+    ['a port that is none', { PORT: '70000' }, /PORT/],
+    ['two databases', { DATABASE_URL: 'postgres://127.0.0.1:1/x', DATA_DIR: 'x' }, /DATABASE_URL and DATA_DIR/],
+    ['a PostgreSQL that does not answer', { DATABASE_URL: 'postgres://127.0.0.1:1/x' }, /ECONNREFUSED/],
+    ['a cache setting that is none', { REGISTRY_CACHE_TOOLS_TTL: 'soon' }, /REGISTRY_CACHE_TOOLS_TTL/],
+    ['a catalog that is not there', { CATALOG_FILE: '/does/not/exist.json', MCP_SERVERS: '' }, /CATALOG_FILE .*ENOENT/],
+  ]
+  for (const [what, env, line] of refusals) {
+    it(`refuses ${what} in one line, with exit code 1`, async () => {
+      program = runExample(env)
+      expect(await program.exited).to.equal(1)
+      expect(program.output.stderr.trim().split('\n')).to.have.length(1)
+      expect(program.output.stderr).to.match(line)
+      expect(program.output.stdout).to.equal('')
+    })
+  }
+})
