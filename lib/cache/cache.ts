@@ -1,0 +1,378 @@
+/*
+ * Two-tier lookup, store and invalidate. Knows neither HTTP nor Redis.
+ *
+ * Nothing is deleted to invalidate: every entry carries *stamps*, pairs of a tag and the epoch that the tag had when the
+ * miss BEGAN, and counts only while each equals the tag's epoch now. The interleavings that this answers:
+ *
+ * - Late fill. A misses and reads the database (old). B writes, raises the tag, is acknowledged. A's handler ends and
+ *   stores: its stamp is the epoch from before B, so the entry is dead on arrival, in both tiers. A stamp taken when the
+ *   fill ends would make it live until its TTL.
+ * - Joining. C reads after B was acknowledged and finds A's flight: its stamps are not C's, so C does not join.
+ * - A question that crosses a write. A asks Redis for an epoch; this worker raises the tag; the reply (old) arrives. The
+ *   record's `raises` differ from when the question was sent: the reply does not count.
+ * - A message that overtakes a reply. Reply 1 is on its way, message "2" arrives first: the record is 2, the reply lower
+ *   than the record but not than what was known at sending: merely old. Lower than that too: Redis lost raises.
+ * - A lost message. Known means verified within `maxStaleness`, under the subscription that is live now. A dropped
+ *   subscription makes everything unknown, and a new one makes nothing known by itself.
+ * - A copy to L1. It gets what is *left* of the entry's life in L2, and the stamps it has there are compared with the
+ *   records as merged with the replies, not with the replies: a raise may have happened here meanwhile.
+ * - Redis away. Our raise gives the record a number that Redis never gives (x.5), so what was filled before it is dead
+ *   here, and what is filled after it stays here; until the raise is told, nothing Redis says about the tag is believed.
+ *
+ * The order of a read: 1. L1, nothing to ask. 2. L1, asking for epochs alone. 3. L2 with the epochs in one trip. 4. Miss.
+ */
+import type { Counters } from './counters.ts'
+import { type Content, decodeEntry, type Entry, encodeEntry, lifetimeMs, makeEntry, type Stamps } from './entry.ts'
+import { type Epochs, type Moment, worst } from './epochs.ts'
+import type { Flights } from './flights.ts'
+import { before, type Questions } from './questions.ts'
+import type { Clock, Deadline, MemoryTier, SharedTier } from './tiers.ts'
+
+/** What a reader asks for. `hash` is that of the key without the values of the headers that the answer varies by. */
+export interface Wanted {
+  readonly type: string
+  readonly hash: string
+  /** The tags that the answer is known to depend on before it is computed. */
+  readonly tags: readonly string[]
+  readonly maxStalenessMs: number
+  /** The hash of the variant for this reader, given the header names that answers of this key vary by. */
+  readonly variant: ((names: readonly string[]) => string) | undefined
+  /** Which entries this reader takes at all (default: every one). */
+  readonly accepts: ((entry: Entry) => boolean) | undefined
+}
+
+/** No entry that may be served as fresh. Carries what a fill needs. */
+export interface Missed {
+  readonly hash: string
+  readonly stamps: Stamps
+  /** Where an answer may be stored. `none`: it could not be found out what is current. */
+  readonly reach: 'both' | 'memory' | 'none'
+  readonly began: Moment
+  /** A valid entry past its TTL, for the stale windows. */
+  readonly stale: Entry | undefined
+  /** The shared tier did not answer in time, or is left alone. */
+  readonly isDown: boolean
+}
+
+export interface Found {
+  readonly entry: Entry
+  readonly tier: 'memory' | 'redis'
+}
+
+export type Reading = Found | Missed
+
+/** Where an answer went, or why nowhere. */
+export type Stored = { readonly entry: Entry } & (
+  | { readonly tiers: 'both'; readonly written: Promise<unknown> }
+  | { readonly tiers: 'memory' }
+  | { readonly tiers: 'none'; readonly reason: string }
+)
+
+export interface CacheOptions {
+  readonly clock: Clock
+  readonly memory: MemoryTier
+  readonly shared: SharedTier | undefined
+  readonly epochs: Epochs
+  readonly questions: Questions | undefined
+  readonly flights: Flights
+  readonly counters: Counters
+  readonly whenRedisIsDown: 'serve-memory' | 'bypass'
+  readonly redisTimeoutMs: number
+  /** The types that depend on a type, itself not included, transitively. */
+  readonly dependentsOf: (type: string) => readonly string[]
+  readonly inBackground: (work: Promise<unknown>, reason: string) => void
+  readonly onError: (code: 'ERR_ENTRY_CORRUPT', operation: string, message: string) => void
+}
+
+/** A tag of every entry of a registry type. */
+export const ALL = 'registry:'
+export const typeTag = (type: string): string => ALL + type
+
+const MAX_ATTEMPTS = 4
+
+export class Cache {
+  readonly options: CacheOptions
+  /** Lookups on the wire, by key; each gives the hash under which nothing was found. */
+  readonly #lookups = new Map<string, Promise<string | undefined>>()
+
+  constructor(options: CacheOptions) {
+    this.options = options
+  }
+
+  /** Step 1: the entry that may be served without asking anybody, fresh or not. No I/O. */
+  find(wanted: Wanted): Entry | undefined {
+    const entry = this.#inMemory(wanted)
+    if (!entry) return undefined
+    const nowMs = this.options.clock.monotonic()
+    return nowMs < entry.deleteAtMs && this.#isKnownCurrent(entry, wanted, nowMs) ? entry : undefined
+  }
+
+  /** Steps 2 to 4. Never rejects, and never takes longer than the deadline. */
+  async read(wanted: Wanted, deadline: Deadline): Promise<Reading> {
+    const { shared, clock } = this.options
+    for (let attempt = 0; attempt < MAX_ATTEMPTS && clock.monotonic() < deadline.atMs; attempt++) {
+      if (!shared?.isUp()) return this.#fromMemoryAlone(wanted)
+      const reading = await this.#readShared(shared, wanted, deadline)
+      if (reading) return reading
+    }
+    return shared?.isUp() ? this.#missed(wanted, 'none', true) : this.#fromMemoryAlone(wanted)
+  }
+
+  /** Stamps for something that is stored as it is now: `undefined` when it can not be found out what is current. */
+  async stampsNow(wanted: Wanted, deadline: Deadline): Promise<Missed> {
+    const { epochs, questions, shared } = this.options
+    if (!shared?.isUp() || !questions) return this.#fromMemoryAlone({ ...wanted, accepts: () => false }) as Missed
+    const unknown = this.#unknown(wanted.tags, wanted.maxStalenessMs)
+    const asked = epochs.ask(wanted.tags, deadline)
+    const answer = unknown.length > 0 ? await questions.ask(unknown, true, deadline) : 'verified'
+    const isUntouched = asked.records.every((record, i) => record.raises === asked.raises[i])
+    return this.#missed(wanted, answer === 'verified' && isUntouched ? 'both' : 'none', answer === 'down')
+  }
+
+  /** The miss that this would be, by what is known now. No I/O. */
+  missedAsKnown(wanted: Wanted): Missed {
+    return this.#missed(wanted, 'both')
+  }
+
+  // --- reading --------------------------------------------------------------------------------------------------
+
+  #inMemory(wanted: Wanted): Entry | undefined {
+    const { memory } = this.options
+    const entry = memory.get(wanted.type, wanted.hash)
+    if (entry?.kind !== 'vary') return entry && this.#accepted(wanted, entry)
+    if (!wanted.variant || !this.#isCurrent(entry, wanted.tags)) return undefined
+    return this.#accepted(wanted, memory.get(wanted.type, wanted.variant(entry.vary)))
+  }
+
+  #accepted(wanted: Wanted, entry: Entry | undefined): Entry | undefined {
+    return entry === undefined || wanted.accepts === undefined || wanted.accepts(entry) ? entry : undefined
+  }
+
+  /** Every stamp equals its record, every tag of the request has one, and all are known. Asks ahead when half-way stale. */
+  #isKnownCurrent(entry: Entry, wanted: Wanted, nowMs: number): boolean {
+    const { epochs, shared, questions } = this.options
+    const { tags, maxStalenessMs } = wanted
+    for (let i = 0; i < entry.tags.length; i++) {
+      const record = epochs.record(entry.tags[i] as string)
+      if (record.epoch !== entry.epochs[i] || !epochs.isKnown(record, nowMs, maxStalenessMs)) return false
+      if (shared && nowMs - record.verifiedAtMs > maxStalenessMs / 2) questions?.askInBackground(record)
+    }
+    for (const tag of tags) if (!entry.tags.includes(tag)) return false
+    return true
+  }
+
+  #isCurrent(stamps: Stamps, tags: readonly string[]): boolean {
+    const { epochs } = this.options
+    return (
+      stamps.tags.every((tag, i) => epochs.record(tag).epoch === stamps.epochs[i]) &&
+      tags.every((tag) => stamps.tags.includes(tag))
+    )
+  }
+
+  #unknown(tags: readonly string[], maxStalenessMs: number): string[] {
+    const { epochs, clock } = this.options
+    const nowMs = clock.monotonic()
+    return tags.filter((tag) => !epochs.isKnown(epochs.record(tag), nowMs, maxStalenessMs))
+  }
+
+  /** Without a shared tier, or while it is left alone. */
+  #fromMemoryAlone(wanted: Wanted): Reading {
+    const { shared, clock, whenRedisIsDown } = this.options
+    const isDown = shared !== undefined
+    if (isDown && (whenRedisIsDown === 'bypass' || wanted.maxStalenessMs === 0))
+      return this.#missed(wanted, 'none', true)
+    const entry = this.#currentInMemory(wanted)
+    if (entry && clock.monotonic() < entry.staleAtMs) return { entry, tier: 'memory' }
+    return this.#missed(wanted, 'memory', isDown, entry)
+  }
+
+  /** The hash of this reader's variant, as far as is known here by which headers the answers vary. */
+  #resolve(wanted: Wanted): string {
+    const base = wanted.variant && this.options.memory.peek(wanted.type, wanted.hash)
+    return base?.kind === 'vary' && this.isCurrent(base) ? (wanted.variant?.(base.vary) ?? wanted.hash) : wanted.hash
+  }
+
+  #missed(wanted: Wanted, reach: Missed['reach'], isDown = false, stale?: Entry): Missed {
+    const { epochs } = this.options
+    return {
+      hash: this.#resolve(wanted),
+      stamps: { tags: wanted.tags, epochs: wanted.tags.map((tag) => epochs.record(tag).epoch) },
+      reach,
+      began: epochs.moment(),
+      stale,
+      isDown,
+    }
+  }
+
+  /** One attempt at steps 2 and 3. Undefined: something changed meanwhile, try again. */
+  async #readShared(shared: SharedTier, wanted: Wanted, deadline: Deadline): Promise<Reading | undefined> {
+    const { clock, flights, epochs } = this.options
+    const questions = this.options.questions as Questions // There is one wherever there is a shared tier.
+    if (epochs.anyPending(wanted.tags) && !(await questions.told(wanted.tags, deadline))) {
+      return shared.isUp() ? this.#missed(wanted, 'none') : undefined
+    }
+    const isStrong = wanted.maxStalenessMs === 0
+    const candidate = this.#inMemory(wanted)
+    const isCandidate = candidate !== undefined && clock.monotonic() < candidate.staleAtMs
+    if (isCandidate || flights.has(`${wanted.type}:${this.#resolve(wanted)}`)) {
+      // Step 2: only epochs. The answer is in memory already, or somebody is computing it.
+      const tags = isCandidate ? [...new Set([...candidate.tags, ...wanted.tags])] : wanted.tags
+      const unknown = this.#unknown(tags, wanted.maxStalenessMs)
+      const answer = unknown.length > 0 ? await questions.ask(unknown, isStrong, deadline) : 'verified'
+      if (answer === 'down') return this.#fromMemoryAlone(wanted)
+      if (answer === 'void') return undefined
+      if (answer !== 'verified') return this.#missed(wanted, 'none')
+      const entry = this.#currentInMemory(wanted)
+      if (entry && clock.monotonic() < entry.staleAtMs && isSubset(entry.tags, tags)) return { entry, tier: 'memory' }
+      const missed = this.#missed(wanted, 'both')
+      if (flights.find(`${wanted.type}:${missed.hash}`, missed.stamps)) return missed
+    }
+    if (isStrong || wanted.accepts || !epochs.isSubscribed) return await this.#lookUp(shared, wanted, deadline)
+    return await this.#lookUpTogether(shared, wanted, deadline)
+  }
+
+  /** Readers of one key wait for the first one's lookup, then find what it found. */
+  async #lookUpTogether(shared: SharedTier, wanted: Wanted, deadline: Deadline): Promise<Reading | undefined> {
+    const key = `${wanted.type}:${wanted.hash}`
+    const first = this.#lookups.get(key)
+    if (first) {
+      const lookedUp = await before(this.options.clock, deadline, first, undefined)
+      const entry = this.find(wanted)
+      if (entry && this.options.clock.monotonic() < entry.staleAtMs) return { entry, tier: 'memory' }
+      const isSame =
+        lookedUp === this.#resolve(wanted) && this.#unknown(wanted.tags, wanted.maxStalenessMs).length === 0
+      if (isSame) return this.#missed(wanted, 'both', false, entry)
+    }
+    const lookup = this.#lookUp(shared, wanted, deadline)
+    const done = lookup.then((reading) => (reading && 'hash' in reading ? reading.hash : undefined))
+    if (!first) this.#lookups.set(key, done)
+    return await lookup.finally(() => this.#lookups.get(key) === done && this.#lookups.delete(key))
+  }
+
+  /** Step 3: epochs and entry in one trip; a second one where the answer varies by headers that were not known here. */
+  async #lookUp(shared: SharedTier, wanted: Wanted, deadline: Deadline): Promise<Reading | undefined> {
+    const { epochs, counters } = this.options
+    let hash = this.#resolve(wanted)
+    for (let trip = 0; trip < 3; trip++) {
+      const question = epochs.ask(wanted.tags, deadline)
+      const reply = await shared.lookup(wanted.type, hash, wanted.tags, deadline).catch(() => undefined)
+      if (!reply) return this.#fromMemoryAlone(wanted)
+      const verdict = worst(epochs.settle(question, reply.epochs))
+      if (verdict === 'void') return undefined
+      if (verdict !== 'verified') return this.#missed(wanted, 'none')
+      const entry = await this.#take(wanted, hash, reply, deadline)
+      if (entry === 'again') return undefined
+      if (entry?.kind === 'vary' && wanted.variant && hash === wanted.hash) {
+        hash = wanted.variant(entry.vary)
+        continue
+      }
+      if (entry && entry.kind !== 'vary' && this.options.clock.monotonic() < entry.staleAtMs) {
+        counters.redisHits++
+        return { entry, tier: 'redis' }
+      }
+      counters.redisMisses++
+      return this.#missed(wanted, 'both', false, entry?.kind === 'vary' ? undefined : entry)
+    }
+    return this.#missed(wanted, 'none')
+  }
+
+  /** Decodes, checks the stamps against the records, copies to L1 with what is left of its life. */
+  async #take(
+    wanted: Wanted,
+    hash: string,
+    reply: { readonly envelope: Buffer | undefined; readonly ttlMs: number },
+    deadline: Deadline,
+  ): Promise<Entry | undefined | 'again'> {
+    const { clock, memory, questions, onError } = this.options
+    if (!reply.envelope) return this.#currentInMemory(wanted)
+    const arrivedAtMs = clock.monotonic()
+    const decoded = decodeEntry(reply.envelope)
+    if (!decoded)
+      onError('ERR_ENTRY_CORRUPT', 'lookup', `the value of ${wanted.type}:${hash} is no entry of this version`)
+    if (!decoded || reply.ttlMs <= 0) return undefined
+    // Tags that only the answer revealed were not asked for yet.
+    const revealed = decoded.stamps.tags.filter((tag) => !wanted.tags.includes(tag))
+    const unknown = this.#unknown(revealed, wanted.maxStalenessMs)
+    if (unknown.length > 0 && questions) {
+      const answer = await questions.ask(unknown, wanted.maxStalenessMs === 0, deadline)
+      if (answer !== 'verified') return answer === 'void' ? 'again' : undefined
+    }
+    if (!this.#isCurrent(decoded.stamps, wanted.tags)) return undefined
+    const leftMs = Math.min(reply.ttlMs, lifetimeMs(decoded.content)) - (clock.monotonic() - arrivedAtMs)
+    const entry = makeEntry(decoded.content, decoded.stamps, clock.monotonic(), leftMs)
+    if (entry.kind !== 'vary' && !this.#accepted(wanted, entry)) return undefined
+    memory.set(wanted.type, hash, entry)
+    return entry
+  }
+
+  /** The entry in L1 under the records as they are, fresh or not. */
+  #currentInMemory(wanted: Wanted): Entry | undefined {
+    const entry = this.#inMemory(wanted)
+    const isUsable = entry && this.options.clock.monotonic() < entry.deleteAtMs && this.#isCurrent(entry, wanted.tags)
+    return isUsable ? entry : undefined
+  }
+
+  // --- writing --------------------------------------------------------------------------------------------------
+
+  /** The stamps that are still current: of a flight that began before an invalidation they are not. */
+  isCurrent(stamps: Stamps): boolean {
+    return this.#isCurrent(stamps, [])
+  }
+
+  /**
+   * Stores an answer under the stamps of its miss, in L1 at once and in L2 in the background. Nothing is stored that an
+   * invalidation has overtaken: an old flight's late end does not replace a newer entry.
+   */
+  store(wanted: Wanted, missed: Missed, content: Content, stamps: Stamps = missed.stamps): Stored {
+    const { clock, memory, shared, inBackground } = this.options
+    const entry = makeEntry(content, stamps, clock.monotonic())
+    const refuse = (reason: string): Stored => ({ tiers: 'none', reason, entry })
+    if (missed.reach === 'none') return refuse(missed.isDown ? 'redis-down' : 'unverified')
+    if (!this.isCurrent(stamps)) return refuse('invalidated')
+    const base = memory.peek(wanted.type, wanted.hash)
+    const known = base?.kind === 'vary' && this.isCurrent(base) ? base.vary : []
+    const names = [...new Set([...known, ...content.vary])].sort()
+    const hash = names.length > 0 && wanted.variant ? wanted.variant(names) : wanted.hash
+    if (!memory.set(wanted.type, hash, entry)) return refuse('too-large')
+    const writes: [string, Content][] = [[hash, content]]
+    const isRecorded = known.length === names.length && base !== undefined && base.deleteAtMs >= entry.deleteAtMs
+    if (hash !== wanted.hash && !isRecorded) {
+      const record: Content = { ...content, kind: 'vary', body: NO_BODY, headers: [], removed: [], vary: names }
+      memory.set(wanted.type, wanted.hash, makeEntry(record, stamps, clock.monotonic()))
+      writes.push([wanted.hash, record])
+    }
+    if (missed.reach === 'memory' || !shared?.isUp()) return { tiers: 'memory', entry }
+    const written = this.#storeShared(shared, wanted.type, writes, stamps)
+    inBackground(written, 'store')
+    return { tiers: 'both', entry, written }
+  }
+
+  async #storeShared(shared: SharedTier, type: string, writes: [string, Content][], stamps: Stamps): Promise<void> {
+    const deadline = this.deadline()
+    await Promise.all(
+      writes.map(([hash, content]) =>
+        shared.set(type, hash, encodeEntry(content, stamps), lifetimeMs(content), deadline).catch(() => {}),
+      ),
+    )
+  }
+
+  /** The tag and everything that depends on it: at once here, then everywhere. False: kept, told to the others later. */
+  async invalidate(tags: readonly string[], cause: string): Promise<boolean> {
+    const all = new Set(tags)
+    for (const tag of tags) {
+      if (!tag.startsWith(ALL)) continue
+      for (const dependent of this.options.dependentsOf(tag.slice(ALL.length))) all.add(typeTag(dependent))
+    }
+    return await this.options.epochs.raise([...all], cause, this.deadline())
+  }
+
+  deadline(recovering = false): Deadline {
+    return { atMs: this.options.clock.monotonic() + this.options.redisTimeoutMs, recovering }
+  }
+}
+
+function isSubset(tags: readonly string[], of: readonly string[]): boolean {
+  return tags.every((tag) => of.includes(tag))
+}
+
+const NO_BODY = Buffer.alloc(0)

@@ -1,0 +1,390 @@
+/*
+ * What this worker knows about epochs: a number per tag that only grows, whose truth is in the shared tier. An entry
+ * is valid while its stamps equal these numbers. Without a shared tier the same records are the truth, always known.
+ *
+ * A number may be believed (is *known*) only while the subscription that was live when it was asked for still is, for
+ * at most `maxStaleness` since the *question was sent*, and while no raise of ours is untold. Everything here that looks
+ * pedantic closes an interleaving; the essay in cache.ts walks through them.
+ */
+import { LRUCache } from 'lru-cache'
+import type { Clock, Deadline, SharedTier } from './tiers.ts'
+
+export interface EpochRecord {
+  readonly tag: string
+  /** The greatest heard of; `x.5` when this worker raised it and the shared tier has not said its number yet. */
+  epoch: number
+  /** The last number that came from the shared tier; 0 when none did. */
+  heard: number
+  /** When the question whose reply confirmed `epoch` was sent, and the subscription that was live then (0: none). */
+  verifiedAtMs: number
+  session: number
+  /** Raises by this worker, and how many of them the shared tier has acknowledged (the later ones are pending). */
+  raises: number
+  settled: number
+  /** This worker's count at the record's making and at its last raise: for tags that only an answer reveals. */
+  readonly madeAt: number
+  raisedAt: number
+  /** A raise on the wire; readers of this tag wait for it. */
+  telling: Promise<void> | undefined
+  /** A question on the wire in the background. */
+  asking: boolean
+}
+
+/** What was true when a question was sent. Its reply counts only while all of it still is. */
+export interface Question {
+  readonly records: readonly EpochRecord[]
+  readonly epochs: readonly number[]
+  readonly raises: readonly number[]
+  readonly session: number
+  readonly link: number
+  readonly sentAtMs: number
+  readonly deadline: Deadline
+}
+
+/**
+ * `verified`: all numbers hold as of when the question was sent. `void`: something changed since; ask again.
+ * `unverifiable`: the tier answered, but not with a number. `lost`: the shared tier has forgotten raises; being repaired.
+ */
+export type Verdict = 'verified' | 'void' | 'unverifiable' | 'lost'
+
+/** A point in this worker's history; `atMs` is monotonic. */
+export interface Moment {
+  readonly atMs: number
+  readonly count: number
+  readonly fellOut: number
+}
+
+export interface EpochsOptions {
+  readonly clock: Clock
+  readonly shared: SharedTier | undefined
+  /** Records that are kept; those with a raise pending come on top. */
+  readonly maxRecords: number
+  /** A tag was raised, here (`own`) or elsewhere. */
+  readonly onRaise: (tag: string, cause: string, worker: string, own: boolean) => void
+  /** Work that nobody waits for. */
+  readonly inBackground: (work: Promise<unknown>, reason: string) => void
+  readonly workerId: string
+  /** How long a raise is remembered to be asked about after an outage: the longest life of an entry. */
+  readonly longestTtlMs: () => number
+  readonly redisTimeoutMs: number
+}
+
+/** Numbers below are this worker's own; the shared tier's are microseconds since 1970. */
+const FIRST_SHARED = 1e12
+const MAX_REMEMBERED = 10_000
+
+export class Epochs {
+  readonly #clock: Clock
+  readonly #shared: SharedTier | undefined
+  readonly #options: EpochsOptions
+  readonly #records: LRUCache<string, EpochRecord>
+  /** Records with a raise pending or under way: they do not fall out. */
+  readonly #pinned = new Map<string, EpochRecord>()
+  /** Tags that this worker raised lately, with the number that the shared tier gave. */
+  readonly #recent = new Map<string, { epoch: number; atMs: number }>()
+  #count = 0
+  #fellOut = 0
+  #session = 0
+  #sessions = 0
+
+  constructor(options: EpochsOptions) {
+    this.#options = options
+    this.#clock = options.clock
+    this.#shared = options.shared
+    this.#records = new LRUCache({
+      max: options.maxRecords,
+      dispose: (_record, _tag, reason) => {
+        if (reason === 'evict') this.#fellOut++
+      },
+    })
+  }
+
+  /** The tag's record, made when it is met anew: from a number that this worker never gave before. */
+  record(tag: string): EpochRecord {
+    const met = this.#existing(tag)
+    if (met) return met
+    const record: EpochRecord = {
+      tag,
+      epoch: ++this.#count,
+      heard: 0,
+      verifiedAtMs: Number.NEGATIVE_INFINITY,
+      session: 0,
+      raises: 0,
+      settled: 0,
+      madeAt: this.#count,
+      raisedAt: 0,
+      telling: undefined,
+      asking: false,
+    }
+    this.#records.set(tag, record)
+    return record
+  }
+
+  #existing(tag: string): EpochRecord | undefined {
+    return this.#records.get(tag) ?? (this.#pinned.size > 0 ? this.#pinned.get(tag) : undefined)
+  }
+
+  has(tag: string): boolean {
+    return this.#existing(tag) !== undefined
+  }
+
+  /** Whether the number may be believed without asking. */
+  isKnown(record: EpochRecord, nowMs: number, maxStalenessMs: number): boolean {
+    if (!this.#shared) return true
+    return (
+      record.settled === record.raises &&
+      this.#session !== 0 &&
+      record.session === this.#session &&
+      nowMs - record.verifiedAtMs < maxStalenessMs
+    )
+  }
+
+  isPending(record: EpochRecord): boolean {
+    return this.#shared !== undefined && record.settled !== record.raises
+  }
+
+  /** Whether a raise of one of these is untold. */
+  anyPending(tags: readonly string[]): boolean {
+    return this.#pinned.size > 0 && tags.some((tag) => this.#pinned.has(tag))
+  }
+
+  get isSubscribed(): boolean {
+    return this.#session !== 0
+  }
+
+  /** Figures for stats and metrics. */
+  get pendingRaises(): number {
+    return this.#pinned.size
+  }
+
+  get size(): number {
+    return this.#records.size + this.#pinned.size
+  }
+
+  records(): IterableIterator<EpochRecord> {
+    return this.#records.values()
+  }
+
+  moment(): Moment {
+    return { atMs: this.#clock.monotonic(), count: this.#count, fellOut: this.#fellOut }
+  }
+
+  // --- the subscription -----------------------------------------------------------------------------------------
+
+  /** From now on messages arrive. Makes nothing known by itself: what was raised before it was not heard. */
+  subscriptionLive(): void {
+    this.#session = ++this.#sessions
+  }
+
+  /** Messages may have been missed from now on: nothing is known. */
+  subscriptionLost(): void {
+    this.#session = 0
+  }
+
+  /** Another worker raised the tag to this number. Says nothing about when the number was last verified. */
+  heard(tag: string, epoch: number, cause: string, worker: string): void {
+    const own = worker === this.#options.workerId
+    if (!own) this.#options.onRaise(tag, cause, worker, false)
+    const record = this.#existing(tag)
+    if (!record) return
+    if (epoch > record.epoch) {
+      record.epoch = epoch
+      record.heard = epoch
+    } else if (epoch < record.epoch && !own) {
+      // Somebody reads a Redis that has forgotten what we know: find out before believing anything.
+      record.verifiedAtMs = Number.NEGATIVE_INFINITY
+    }
+  }
+
+  /** Somebody who raises nothing says that the tag's data changed: raise it, unless another worker already did. */
+  heardForeign(tag: string): void {
+    const known = this.#existing(tag)?.heard ?? 0
+    const record = this.#raiseHere(tag, 'foreign')
+    this.#options.inBackground(this.#tellForeign(record, known), 'foreign-raise')
+  }
+
+  // --- questions ------------------------------------------------------------------------------------------------
+
+  ask(tags: readonly string[], deadline: Deadline): Question {
+    const records = tags.map((tag) => this.record(tag))
+    return {
+      records,
+      epochs: records.map((record) => record.epoch),
+      raises: records.map((record) => record.raises),
+      session: this.#session,
+      link: this.#shared?.link ?? 0,
+      sentAtMs: this.#clock.monotonic(),
+      deadline,
+    }
+  }
+
+  /** Takes the replies into the records: a verdict for each, in the order of the question. */
+  settle(question: Question, replies: readonly (number | undefined)[]): Verdict[] {
+    return question.records.map((record, i) => this.#settleOne(question, i, record, replies[i]))
+  }
+
+  #settleOne(question: Question, i: number, record: EpochRecord, reply: number | undefined): Verdict {
+    const isSame =
+      this.#existing(record.tag) === record &&
+      record.raises === question.raises[i] &&
+      !this.isPending(record) &&
+      this.#session === question.session &&
+      (this.#shared?.link ?? 0) === question.link &&
+      this.#clock.monotonic() < question.deadline.atMs
+    if (!isSame) return 'void'
+    if (reply === undefined) return 'unverifiable'
+    if (reply < (question.epochs[i] ?? 0)) {
+      // Lower than what we knew when we asked: the shared tier lost raises, perhaps more than we know of. Raising, not
+      // setting: workers that never heard of the lost ones hold entries stamped with exactly the number it went back to.
+      this.#options.inBackground(this.raise([record.tag], 'repair', this.#ownDeadline()), 'repair')
+      return 'lost'
+    }
+    // A message overtook this reply: the reply is merely old.
+    if (reply < record.epoch) return 'void'
+    record.epoch = reply
+    record.heard = reply
+    record.verifiedAtMs = Math.max(record.verifiedAtMs, question.sentAtMs)
+    record.session = question.session
+    return 'verified'
+  }
+
+  /**
+   * The number to stamp an answer with that began at `began` and revealed this tag only at its end, or undefined when
+   * the tag may have been raised meanwhile (then the answer must not be stored).
+   */
+  async reveal(tag: string, began: Moment, deadline: Deadline): Promise<number | undefined> {
+    const shared = this.#shared
+    if (!shared?.isUp()) {
+      const met = this.#existing(tag)
+      const couldHaveFallenOut = this.#fellOut !== began.fellOut && (met?.madeAt ?? Infinity) > began.count
+      if (couldHaveFallenOut || (met && met.raisedAt > began.count)) return undefined
+      return (met ?? this.record(tag)).epoch
+    }
+    const question = this.ask([tag], deadline)
+    const reply = await shared.reveal(tag, began.atMs, deadline)
+    const [verdict] = this.settle(question, [reply?.epoch])
+    return verdict === 'verified' && reply?.raisedSince === false ? reply.epoch : undefined
+  }
+
+  // --- raises ---------------------------------------------------------------------------------------------------
+
+  /**
+   * Makes everything computed under these tags worthless: at once here, and for all workers when the shared tier is
+   * told. Returns false when it could not be told yet: the raises stay pending and are told later. Never throws.
+   */
+  async raise(tags: readonly string[], cause: string, deadline: Deadline): Promise<boolean> {
+    const records = tags.map((tag) => this.#raiseHere(tag, cause))
+    if (!this.#shared) return true
+    return await this.#tell(records, cause, deadline)
+  }
+
+  #raiseHere(tag: string, cause: string): EpochRecord {
+    const record = this.record(tag)
+    record.raises++
+    record.raisedAt = ++this.#count
+    // A number that the shared tier never gives, and that this worker never gave for this tag.
+    record.epoch = (record.epoch < FIRST_SHARED ? this.#count : Math.floor(record.epoch) + 1) + 0.5
+    if (this.#shared) {
+      this.#pinned.set(tag, record)
+      this.#records.delete(tag)
+    }
+    this.#options.onRaise(tag, cause, this.#options.workerId, true)
+    return record
+  }
+
+  async #tell(records: readonly EpochRecord[], cause: string, deadline: Deadline): Promise<boolean> {
+    const shared = this.#shared
+    if (!shared || !(shared.isUp() || deadline.recovering)) return false
+    const counts = records.map((record) => record.raises)
+    const raises = records.map((record) => ({ tag: record.tag, floor: Math.ceil(record.epoch) }))
+    const told = shared.raise(raises, cause, deadline).then(
+      (replies) => {
+        for (const [i, record] of records.entries()) this.#acknowledge(record, counts[i] ?? 0, replies[i])
+      },
+      () => {}, // Not told: pending, and the tier has reported why.
+    )
+    for (const record of records) record.telling = told
+    await told
+    for (const record of records) if (record.telling === told) record.telling = undefined
+    return records.every((record, i) => record.settled >= (counts[i] ?? 0))
+  }
+
+  async #tellForeign(record: EpochRecord, known: number): Promise<void> {
+    const shared = this.#shared
+    if (!shared?.isUp()) return
+    const count = record.raises
+    const told = shared
+      .raiseUnlessChanged({ tag: record.tag, floor: Math.ceil(record.epoch) }, known, this.#ownDeadline())
+      .then(
+        (reply) => this.#acknowledge(record, count, reply),
+        () => {},
+      )
+    record.telling = told
+    await told
+    if (record.telling === told) record.telling = undefined
+  }
+
+  #acknowledge(record: EpochRecord, count: number, reply: number | undefined): void {
+    if (reply === undefined) return
+    if (reply > record.epoch) record.epoch = reply
+    record.heard = Math.max(record.heard, reply)
+    record.settled = Math.max(record.settled, count)
+    this.#remember(record.tag, reply)
+    if (record.settled === record.raises && this.#pinned.delete(record.tag)) this.#records.set(record.tag, record)
+  }
+
+  #remember(tag: string, epoch: number): void {
+    const nowMs = this.#clock.monotonic()
+    this.#recent.delete(tag)
+    this.#recent.set(tag, { epoch, atMs: nowMs })
+    const oldestMs = nowMs - this.#options.longestTtlMs()
+    for (const [oldTag, { atMs }] of this.#recent) {
+      if (atMs >= oldestMs && this.#recent.size <= MAX_REMEMBERED) break
+      this.#recent.delete(oldTag)
+    }
+  }
+
+  #ownDeadline(recovering = false): Deadline {
+    return { atMs: this.#clock.monotonic() + this.#options.redisTimeoutMs, recovering }
+  }
+
+  /** Tells the shared tier every raise that it has not heard of. True when none is left. */
+  async tellPending(recovering: boolean): Promise<boolean> {
+    const pending = [...this.#pinned.values()].filter((record) => record.telling === undefined)
+    for (let i = 0; i < pending.length; i += BATCH) {
+      if (!(await this.#tell(pending.slice(i, i + BATCH), 'pending', this.#ownDeadline(recovering)))) return false
+    }
+    return this.#pinned.size === 0
+  }
+
+  /** After an outage: asks about each tag that this worker raised lately. What was lost is repaired. False: no answer. */
+  async verifyRecent(): Promise<boolean> {
+    const shared = this.#shared
+    if (!shared) return true
+    const recent = [...this.#recent]
+    for (let i = 0; i < recent.length; i += BATCH) {
+      const batch = recent.slice(i, i + BATCH)
+      const tags = batch.map(([tag]) => tag)
+      for (const [tag, { epoch }] of batch) {
+        const record = this.record(tag)
+        if (record.epoch < epoch) record.epoch = epoch
+      }
+      const question = this.ask(tags, this.#ownDeadline(true))
+      const replies = await shared.readEpochs(tags, question.deadline).catch(() => undefined)
+      if (!replies) return false
+      const behind = question.records.filter((_record, j) => (replies[j] ?? 0) < (question.epochs[j] ?? 0))
+      const told = behind.map((record) => record.tag)
+      if (told.length > 0 && !(await this.raise(told, 'repair', this.#ownDeadline(true)))) return false
+    }
+    return true
+  }
+}
+
+/** What the verdicts come to for somebody who needs all of them. */
+export function worst(verdicts: readonly Verdict[]): Verdict {
+  for (const bad of ['lost', 'unverifiable', 'void'] as const) if (verdicts.includes(bad)) return bad
+  return 'verified'
+}
+
+/** How many tags go in one step of a recovery, so that none of them takes longer than one deadline. */
+const BATCH = 500

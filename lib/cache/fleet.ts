@@ -1,0 +1,88 @@
+/*
+ * Single flight across workers: whoever sets the lock computes, the others wait for the entry. The lock's name contains
+ * a hash of the stamps, so a computation that an invalidation has made obsolete blocks nobody. Waiting for another
+ * worker is not waiting for Redis: it is bounded by the lock's life, and only each look at Redis has its deadline.
+ */
+import type { Cache, Missed, Wanted } from './cache.ts'
+import { decodeEntry, type Entry, lifetimeMs, makeEntry, type Stamps } from './entry.ts'
+import { areSame } from './flights.ts'
+import { hash32 } from './json.ts'
+
+export type Turn =
+  /** Compute, and call `done` when the answer is stored or there is none. */
+  | { readonly entry: undefined; readonly done: () => void }
+  /** Another worker has computed it. */
+  | { readonly entry: Entry }
+
+const FIRST_PAUSE_MS = 10
+const LONGEST_PAUSE_MS = 200
+const nothing = (): void => {}
+
+export class Fleet {
+  readonly #cache: Cache
+  readonly #lockTtlMs: number
+  #turns = 0
+
+  constructor(cache: Cache, lockTtlMs: number) {
+    this.#cache = cache
+    this.#lockTtlMs = lockTtlMs
+  }
+
+  /** Resolves when it is this worker's turn to compute, or with the entry when another was quicker. Never rejects. */
+  async turn(wanted: Wanted, missed: Missed): Promise<Turn> {
+    const { shared, clock } = this.#cache.options
+    if (!shared?.isUp() || this.#lockTtlMs === 0 || missed.reach !== 'both') return { entry: undefined, done: nothing }
+    const { type } = wanted
+    const { hash } = missed
+    const stampsHash = hashOf(missed.stamps)
+    const token = `${++this.#turns}`
+    const endsAtMs = clock.monotonic() + this.#lockTtlMs
+    const held: Turn = {
+      entry: undefined,
+      done: () => {
+        if (!shared.isUp()) return
+        const unlocked = shared.unlock(type, hash, stampsHash, token, this.#cache.deadline()).catch(nothing)
+        this.#cache.options.inBackground(unlocked, 'unlock')
+      },
+    }
+    try {
+      if (await shared.lock(type, hash, stampsHash, token, this.#lockTtlMs, this.#cache.deadline())) return held
+      for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 1.5, LONGEST_PAUSE_MS)) {
+        const leftMs = endsAtMs - clock.monotonic()
+        if (leftMs <= 0) break
+        await new Promise<void>((resolve) => clock.setTimeout(resolve, Math.min(pauseMs, leftMs)))
+        const look = await shared.watch(type, hash, stampsHash, this.#cache.deadline())
+        const entry = look.envelope && (await this.#take(wanted, missed, look.envelope, look.ttlMs))
+        if (entry) return { entry }
+        if (look.locked) continue
+        if (await shared.lock(type, hash, stampsHash, token, this.#lockTtlMs, this.#cache.deadline())) return held
+      }
+    } catch {
+      // Redis does not answer: compute.
+    }
+    return { entry: undefined, done: nothing }
+  }
+
+  /** The entry that was found, when it was computed under this miss's own stamps; or the variant that it points to. */
+  async #take(wanted: Wanted, missed: Missed, envelope: Buffer, ttlMs: number): Promise<Entry | undefined> {
+    const decoded = decodeEntry(envelope)
+    if (!decoded || ttlMs <= 0) return undefined
+    const { content, stamps } = decoded
+    const asked = { tags: stamps.tags.slice(0, missed.stamps.tags.length), epochs: stamps.epochs }
+    const isOurs = areSame({ ...asked, epochs: stamps.epochs.slice(0, asked.tags.length) }, missed.stamps)
+    if (!isOurs || !this.#cache.isCurrent(missed.stamps)) return undefined
+    if (content.kind === 'vary' || stamps.tags.length > asked.tags.length) {
+      const reading = await this.#cache.read(wanted, this.#cache.deadline())
+      return 'entry' in reading ? reading.entry : undefined
+    }
+    const { memory, clock } = this.#cache.options
+    const entry = makeEntry(content, stamps, clock.monotonic(), Math.min(ttlMs, lifetimeMs(content)))
+    if (wanted.accepts && !wanted.accepts(entry)) return undefined
+    memory.set(wanted.type, missed.hash, entry)
+    return clock.monotonic() < entry.staleAtMs ? entry : undefined
+  }
+}
+
+function hashOf(stamps: Stamps): string {
+  return hash32(JSON.stringify([stamps.tags, stamps.epochs])).slice(0, 16)
+}

@@ -1,0 +1,98 @@
+/*
+ * The seams of the cache: a clock, a memory tier and a shared tier. Nothing here knows HTTP or Redis.
+ * Times inside the code are milliseconds of the monotonic clock unless a name says otherwise.
+ */
+import type { Entry } from './entry.ts'
+
+/** `now` is wall time, `monotonic` never goes back; both in milliseconds. Tests inject their own. */
+export interface Clock {
+  now(): number
+  monotonic(): number
+  setTimeout(callback: () => void, ms: number): unknown
+  clearTimeout(handle: unknown): void
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  setTimeout: (callback, ms) => setTimeout(callback, ms).unref(),
+  clearTimeout: (handle) => clearTimeout(handle as NodeJS.Timeout),
+}
+
+/** The latest time until which one request (or one piece of background work) waits for the shared tier, all trips together. */
+export interface Deadline {
+  readonly atMs: number
+  /** True for the steps of a recovery, which may talk to a tier that requests must still leave alone. */
+  readonly recovering: boolean
+}
+
+/** L1: bounded, per type, expiry by the injected clock. */
+export interface MemoryTier {
+  /** The entry, whatever its age (until it may be deleted); marks it as recently used. */
+  get(type: string, hash: string): Entry | undefined
+  peek(type: string, hash: string): Entry | undefined
+  /** False when the entry is larger than one entry may be. */
+  set(type: string, hash: string, entry: Entry): boolean
+  delete(type: string, hash: string): void
+  clear(type?: string): void
+}
+
+/** One epoch to raise: the new one must be greater than `floor`. */
+export interface Raise {
+  readonly tag: string
+  readonly floor: number
+}
+
+export interface SharedLookup {
+  /** One per tag asked, in order; `undefined` where the epoch could not be read (an error reply for that key). */
+  readonly epochs: readonly (number | undefined)[]
+  readonly envelope: Buffer | undefined
+  /** What is left of the envelope's life. */
+  readonly ttlMs: number
+}
+
+/**
+ * L2 and the truth about epochs. Every method rejects with a TierError when the tier did not answer by the deadline, and
+ * returns plain data otherwise. An error reply to one epoch is not an outage: it shows as `undefined` at its place.
+ */
+export interface SharedTier {
+  /** Changes whenever the connection is lost or the breaker opens: a reply to a question of another link does not count. */
+  readonly link: number
+  /** True when a request may wait for an answer now. No I/O. */
+  isUp(): boolean
+  /** Entry and epochs in one round trip (missing epochs are opened in a second). */
+  lookup(type: string, hash: string, tags: readonly string[], deadline: Deadline): Promise<SharedLookup>
+  /** The epochs of these tags, opened where missing. */
+  readEpochs(tags: readonly string[], deadline: Deadline): Promise<readonly (number | undefined)[]>
+  /** Raise all of these in one round trip and tell everybody; `undefined` where it was refused. */
+  raise(raises: readonly Raise[], cause: string, deadline: Deadline): Promise<readonly (number | undefined)[]>
+  /** Raise one unless its epoch is there and differs from `known`; returns the epoch as it is then. */
+  raiseUnlessChanged(raise: Raise, known: number, deadline: Deadline): Promise<number | undefined>
+  /**
+   * The epoch of a tag that only an answer revealed, and whether it may have been raised within the last `elapsedMs`
+   * (counted to the arrival of the reply, by the shared tier's own clock). A missing one is set to before that.
+   */
+  reveal(
+    tag: string,
+    beganAtMs: number,
+    deadline: Deadline,
+  ): Promise<{ readonly epoch: number; readonly raisedSince: boolean } | undefined>
+  set(type: string, hash: string, envelope: Buffer, ttlMs: number, deadline: Deadline): Promise<void>
+  /** True when this worker now holds the lock. `token` tells this holding from others of the same worker. */
+  lock(
+    type: string,
+    hash: string,
+    stampsHash: string,
+    token: string,
+    ttlMs: number,
+    deadline: Deadline,
+  ): Promise<boolean>
+  unlock(type: string, hash: string, stampsHash: string, token: string, deadline: Deadline): Promise<void>
+  /** One look at an entry that another worker is computing. */
+  watch(
+    type: string,
+    hash: string,
+    stampsHash: string,
+    deadline: Deadline,
+  ): Promise<{ readonly envelope: Buffer | undefined; readonly ttlMs: number; readonly locked: boolean }>
+}

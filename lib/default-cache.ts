@@ -1,0 +1,119 @@
+/*
+ * The default cache behind registryCacheMiddleware, invalidateOn and attachSubscriber: the only global state of the
+ * package. It lives under a registered symbol, so that the ESM and the CJS copy share it. Middlewares may be made before
+ * it is configured (imports are hoisted); they read it at their first request.
+ */
+import { OptionError } from './errors.ts'
+import type { Handler } from './http/exchange.ts'
+import { type InvalidateOnOptions, resolveInvalidateOn } from './http/invalidate-on.ts'
+import { type CacheMiddlewareOptions, checkRouteOptions } from './http/route-options.ts'
+import { type RegistryCacheOptions, resolveOptions } from './options.ts'
+import { createRegistryCache, type RegistryCache, type RegistryCacheMiddleware } from './registry-cache.ts'
+
+interface DefaultState {
+  options: RegistryCacheOptions | undefined
+  cache: RegistryCache | undefined
+  /** Servers that the subscriber is attached to. */
+  readonly servers: Set<object>
+}
+
+const KEY = Symbol.for('express-registry-cache')
+
+function state(): DefaultState {
+  const holder = globalThis as { [KEY]?: DefaultState }
+  holder[KEY] ??= { options: undefined, cache: undefined, servers: new Set() }
+  return holder[KEY]
+}
+
+/** The default cache, made at its first use. */
+export function defaultCache(): RegistryCache {
+  const current = state()
+  current.cache ??= createRegistryCache(current.options)
+  return current.cache
+}
+
+/**
+ * Options of the default cache. Once, before the first request.
+ * @throws OptionError
+ */
+export function configureRegistryCache(options: RegistryCacheOptions): void {
+  const current = state()
+  if (current.options !== undefined || current.cache !== undefined) {
+    const expected = 'one call, before the first request or attachSubscriber'
+    throw new OptionError('ERR_ALREADY_CONFIGURED', 'configureRegistryCache', options, expected)
+  }
+  resolveOptions(options)
+  current.options = options
+}
+
+/**
+ * As `cache.middleware`, on the default cache.
+ * @throws OptionError
+ */
+export function registryCacheMiddleware(options: CacheMiddlewareOptions): RegistryCacheMiddleware {
+  checkRouteOptions(options)
+  let made: RegistryCacheMiddleware | undefined
+  const registryCache: Handler = (req, res, next) => {
+    made ??= defaultCache().middleware(options)
+    made(req, res, next)
+  }
+  const ownInvalidateOn = (first?: string | InvalidateOnOptions, ...rest: string[]): Handler => {
+    const own = typeof first === 'object' ? first : { methods: first === undefined ? undefined : [first, ...rest] }
+    resolveInvalidateOn(first, rest)
+    return deferred(() => defaultCache().invalidateOn({ ...own, types: own.types ?? [options.type] }))
+  }
+  return Object.assign(registryCache, { invalidateOn: ownInvalidateOn })
+}
+
+/**
+ * As `cache.invalidateOn`, on the default cache.
+ * @throws OptionError
+ */
+export function invalidateOn(options: InvalidateOnOptions): Handler
+export function invalidateOn(...methods: string[]): Handler
+export function invalidateOn(first?: string | InvalidateOnOptions, ...rest: string[]): Handler {
+  resolveInvalidateOn(first, rest)
+  return deferred(() =>
+    typeof first === 'object'
+      ? defaultCache().invalidateOn(first)
+      : defaultCache().invalidateOn(...methods(first, rest)),
+  )
+}
+
+function methods(first: string | undefined, rest: readonly string[]): string[] {
+  return first === undefined ? [] : [first, ...rest]
+}
+
+function deferred(make: () => Handler): Handler {
+  let made: Handler | undefined
+  return (req, res, next) => {
+    made ??= make()
+    made(req, res, next)
+  }
+}
+
+/** What a node:http or node:https server, or one behind Express' `listen`, has. */
+export interface ServerLike {
+  once(event: 'close', listener: () => void): unknown
+}
+
+/**
+ * Starts the default cache's subscriber with a server and stops it when the last attached one closes. Resolves like
+ * `cache.start()`: when Redis is down too.
+ * @throws OptionError when `server` is no server
+ */
+export async function attachSubscriber(server: ServerLike): Promise<void> {
+  if (typeof server !== 'object' || server === null || typeof server.once !== 'function') {
+    throw new OptionError('ERR_OPTION_TYPE', 'server', server, 'an http.Server, as app.listen() returns it')
+  }
+  const { servers } = state()
+  const cache = defaultCache()
+  if (!servers.has(server)) {
+    servers.add(server)
+    server.once('close', () => {
+      servers.delete(server)
+      if (servers.size === 0) void cache.stop()
+    })
+  }
+  await cache.start()
+}

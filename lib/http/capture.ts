@@ -1,0 +1,233 @@
+/*
+ * Watches one response on its way out, and takes down what a hit will replay: the bytes that `res.json`/`res.send` hand
+ * to `end`, the status, and the headers that the route set (those that differ from when we were entered).
+ *
+ * Express' chain is send(object) -> json -> send(string) -> end(chunk). We wrap `send` alone, and for its innermost call
+ * look at the `end` that Express makes: charset, ETag and Content-Length are Express' own then. The freshness decision is
+ * ours meanwhile: a conditional first request must not leave us without a body. Whether to store is decided when the head
+ * has gone out, since Set-Cookie is often added by hooks on `writeHead`.
+ *
+ * It never changes what the client gets, but for a 304 that RFC 9110 asks for and a stale entry in place of a 5xx.
+ */
+import type { OutgoingHttpHeaders } from 'node:http'
+import type { HeaderValue } from '../cache/entry.ts'
+import type { CacheRequest, CacheResponse } from './exchange.ts'
+import { isJsonType, isNotModified, notReplayed, type ResponseHead, toTime, varyNames } from './storable.ts'
+
+/** What was sent. */
+export interface Draft {
+  readonly status: number
+  readonly body: Buffer
+  readonly headers: readonly (readonly [string, HeaderValue])[]
+  readonly removed: readonly string[]
+  /** What the route added to Vary; `*` when that is anywhere in it. */
+  readonly vary: readonly string[] | '*'
+  readonly head: ResponseHead
+}
+
+/** How the response ended, for the cache. */
+export type Ending =
+  | { readonly kind: 'draft'; readonly draft: Draft; readonly setsCookie: boolean; readonly encodedBehindUs: boolean }
+  /** A head went out without anything that could be captured. */
+  | { readonly kind: 'other' }
+  /** The client left before there was an answer. A handler may still come with one. */
+  | { readonly kind: 'aborted' }
+
+export interface CaptureHooks {
+  /** Just before the head goes out: the last moment for headers. */
+  readonly onHead: (draft: Draft | undefined) => void
+  /** The head has gone out, or the client has. `draft` may follow an `aborted`, nothing else comes twice. */
+  readonly onEnd: (ending: Ending) => void
+  /** A 5xx is about to go out: true when the hook has answered in its place. */
+  readonly onServerError: ((restore: () => void) => boolean) | undefined
+}
+
+type Send = (this: CacheResponse, ...args: unknown[]) => unknown
+type End = (this: CacheResponse, ...args: unknown[]) => CacheResponse
+type Write = (this: CacheResponse, ...args: unknown[]) => boolean
+type WriteHead = (this: CacheResponse, ...args: unknown[]) => CacheResponse
+
+export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHooks): void {
+  const before: OutgoingHttpHeaders = { ...res.getHeaders() }
+  const send = res.send as Send | undefined
+  const writeHead = res.writeHead as WriteHead
+  let draft: Draft | undefined
+  let isDone = false
+  let isReplaced = false
+
+  const conclude = (ending: Ending): void => {
+    if (isDone) return
+    isDone = ending.kind !== 'aborted'
+    hooks.onEnd(ending)
+  }
+
+  if (send !== undefined) {
+    res.send = function captureSend(this: CacheResponse, ...args: unknown[]) {
+      const [body] = args
+      // Objects come back here as a string, by way of res.json.
+      const isFinal = args.length === 1 && (typeof body === 'string' || Buffer.isBuffer(body))
+      const isJson = isFinal && isJsonType(res.getHeader('Content-Type'))
+      return isJson && draft === undefined && !res.headersSent ? sendWatched(body) : send.apply(this, args)
+    } as NonNullable<CacheResponse['send']>
+  }
+
+  const sendWatched = (body: unknown): unknown => {
+    const hadEnd = Object.hasOwn(res, 'end')
+    const end = res.end as End
+    const unwatch = (): void => {
+      if (hadEnd) res.end = end as typeof res.end
+      else delete (res as { end?: unknown }).end
+      delete (req as { fresh?: unknown }).fresh
+    }
+    Object.defineProperty(req, 'fresh', { configurable: true, value: false })
+    res.end = function watchedEnd(...args: unknown[]): CacheResponse {
+      unwatch()
+      const [chunk, encoding] = args
+      if (res.headersSent) return end.apply(res, args)
+      draft = takeDown(res, before, toBuffer(chunk, encoding))
+      if (draft.status >= 500 && replaceError()) return res
+      if (isConditionalHit(req, draft)) {
+        res.statusCode = 304
+        for (const name of ['Content-Type', 'Content-Length', 'Transfer-Encoding']) res.removeHeader(name)
+        return end.call(res)
+      }
+      return end.apply(res, args)
+    } as typeof res.end
+    try {
+      return (send as Send).call(res, body)
+    } finally {
+      if (res.end !== end) unwatch()
+    }
+  }
+
+  res.writeHead = function captureWriteHead(this: CacheResponse, ...args: unknown[]): CacheResponse {
+    if (isDone || res.headersSent) return writeHead.apply(res, args)
+    const status = typeof args[0] === 'number' ? args[0] : res.statusCode
+    if (status >= 500 && !isReplaced && replaceError()) return res
+    if (isReplaced) return writeHead.apply(res, args)
+    // Hooks mounted after us have run, those mounted before us have not.
+    const encodedBehindUs =
+      res.getHeader('Content-Encoding') !== undefined && draft?.head.get('content-encoding') === undefined
+    hooks.onHead(draft)
+    const result = writeHead.apply(res, args)
+    if (draft !== undefined && (status === draft.status || status === 304)) {
+      conclude({ kind: 'draft', draft, setsCookie: hasSetCookie(res, args), encodedBehindUs })
+    } else {
+      conclude({ kind: 'other' })
+    }
+    return result
+  } as typeof res.writeHead
+
+  res.on('close', () => conclude({ kind: 'aborted' }))
+
+  // --- a stale answer in place of an error -------------------------------------------------------------------------
+
+  const replaceError = (): boolean => {
+    if (isReplaced || hooks.onServerError === undefined || res.headersSent) return false
+    isReplaced = true
+    isDone = hooks.onServerError(() => {
+      for (const name of res.getHeaderNames()) if (!(name in before)) res.removeHeader(name)
+      for (const [name, value] of Object.entries(before)) if (value !== undefined) res.setHeader(name, value)
+      draft = undefined
+    })
+    if (!isDone) isReplaced = false
+    return isDone
+  }
+
+  if (hooks.onServerError !== undefined) {
+    const end = res.end as End
+    const write = res.write as Write
+    const isSwallowed = (): boolean => {
+      if (!isReplaced && !isDone && !res.headersSent && res.statusCode >= 500) replaceError()
+      return isReplaced
+    }
+    let isAnswering = false
+    res.end = function replacedEnd(...args: unknown[]): CacheResponse {
+      if (isAnswering || !isSwallowed()) return end.apply(res, args)
+      return res
+    } as typeof res.end
+    res.write = function replacedWrite(...args: unknown[]): boolean {
+      return isSwallowed() ? true : write.apply(res, args)
+    } as typeof res.write
+    const { onServerError } = hooks
+    hooks = {
+      ...hooks,
+      onServerError: (restore) => {
+        isAnswering = true
+        try {
+          return onServerError(restore)
+        } finally {
+          isAnswering = false
+        }
+      },
+    }
+  }
+}
+
+function takeDown(res: CacheResponse, before: OutgoingHttpHeaders, body: Buffer): Draft {
+  const now = res.getHeaders()
+  const head: ResponseHead = {
+    status: res.statusCode,
+    get: (name) => {
+      const value = now[name]
+      return typeof value === 'number' ? String(value) : value
+    },
+  }
+  const isDropped = notReplayed(head)
+  const headers: [string, HeaderValue][] = []
+  for (const name of rawNames(res)) {
+    const key = name.toLowerCase()
+    const value = now[key]
+    if (value === undefined || isDropped(key) || isSame(value, before[key])) continue
+    headers.push([name, typeof value === 'number' ? String(value) : Array.isArray(value) ? [...value] : value])
+  }
+  // Node makes a Date for each answer; a hit replays that of the storing.
+  if (now.date === undefined) {
+    const date = new Date().toUTCString()
+    res.setHeader('Date', date)
+    headers.push(['Date', date])
+  }
+  const earlier = varyNames(before.vary)
+  const vary = varyNames(now.vary)
+  return {
+    status: res.statusCode,
+    body,
+    headers,
+    removed: Object.keys(before).filter((name) => now[name] === undefined && !isDropped(name)),
+    vary: vary === '*' ? '*' : vary.filter((name) => earlier === '*' || !earlier.includes(name)),
+    head,
+  }
+}
+
+/** In the route's spelling. On every outgoing message since Node 15.4, though its types tell of requests only. */
+function rawNames(res: CacheResponse): string[] {
+  return (res as CacheResponse & { getRawHeaderNames(): string[] }).getRawHeaderNames()
+}
+
+function isSame(a: number | string | readonly string[], b: number | string | readonly string[] | undefined): boolean {
+  return (
+    a === b || (Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((item, i) => item === b[i]))
+  )
+}
+
+/** A copy: the handler may go on to use its buffer. */
+function toBuffer(chunk: unknown, encoding: unknown): Buffer {
+  if (typeof chunk === 'string') return Buffer.from(chunk, typeof encoding === 'string' ? (encoding as 'utf8') : 'utf8')
+  return chunk instanceof Uint8Array ? Buffer.from(chunk) : Buffer.alloc(0)
+}
+
+function isConditionalHit(req: CacheRequest, draft: Draft): boolean {
+  const { 'if-none-match': inm, 'if-modified-since': ims } = req.headers
+  if ((inm === undefined && ims === undefined) || draft.status < 200 || draft.status > 299) return false
+  const etag = draft.head.get('etag')
+  return isNotModified(inm, ims, typeof etag === 'string' ? etag : undefined, toTime(draft.head.get('last-modified')))
+}
+
+/** After the head was made: on the response, or in what writeHead was given (a bare response keeps it nowhere else). */
+function hasSetCookie(res: CacheResponse, args: readonly unknown[]): boolean {
+  if (res.getHeader('Set-Cookie') !== undefined) return true
+  const given = args.at(-1)
+  if (typeof given !== 'object' || given === null) return false
+  const names = Array.isArray(given) ? given.map((item) => (Array.isArray(item) ? item[0] : item)) : Object.keys(given)
+  return names.some((name) => typeof name === 'string' && name.toLowerCase() === 'set-cookie')
+}

@@ -1,0 +1,145 @@
+/*
+ * What to do with a request, decided before anything is looked up: which entry it asks for and who may have it, or why
+ * the cache is left out. The middleware acts on it, and `explain` shows it.
+ */
+import { ALL, typeTag, type Wanted } from '../cache/cache.ts'
+import type { Entry } from '../cache/entry.ts'
+import { ageMs } from '../cache/entry.ts'
+import { isTag } from '../cache/names.ts'
+import type { Clock } from '../cache/tiers.ts'
+import type { ErrorCode } from '../errors.ts'
+import type { CacheRequest, FromRequest } from './exchange.ts'
+import { type Memo, requestHash, variantHash } from './request-key.ts'
+import type { RouteOptions } from './route-options.ts'
+import { parseRequest } from './storable.ts'
+
+export interface Decision {
+  readonly wanted: Wanted
+  /** The credential that no scope speaks for: only entries that a response marked as shareable count. */
+  readonly credential: string | undefined
+  /** Run the handler and replace the entry. */
+  readonly refresh: boolean
+  readonly noStore: boolean
+  readonly onlyIfCached: boolean
+}
+
+export interface DeciderOptions {
+  readonly route: RouteOptions
+  readonly clock: Clock
+  readonly memo: Memo | undefined
+  /** A callback threw, or gave something malformed. */
+  readonly onError: (code: ErrorCode, operation: string, message: string, cause?: unknown) => void
+  /** Said once: scope gave nothing usable. */
+  readonly onBadScope: (received: unknown) => void
+}
+
+export class Decider {
+  readonly #options: DeciderOptions
+  readonly #baseTags: readonly string[]
+
+  constructor(options: DeciderOptions) {
+    this.#options = options
+    this.#baseTags = Object.freeze([typeTag(options.route.type), ALL])
+  }
+
+  /** The decision, or the reason for which the cache is left out. Never throws. */
+  decide(req: CacheRequest): Decision | string {
+    const { route, memo } = this.#options
+    const bypass = this.#call(req, 'bypass', route.bypass)
+    if (bypass === FAILED) return 'bypass-error'
+    if (bypass) return 'bypass'
+    const refresh = this.#call(req, 'refresh', route.refresh)
+    if (refresh === FAILED) return 'refresh-error'
+    const scope = route.scope === 'public' ? undefined : this.#call(req, 'scope', route.scope)
+    if (scope === FAILED) return 'scope-error'
+    if (typeof route.scope === 'function' && (typeof scope !== 'string' || scope === '')) {
+      if (scope === undefined) return 'scope'
+      this.#options.onBadScope(scope)
+      return 'scope-value'
+    }
+    const tags = this.#tags(req)
+    if (typeof tags === 'string') return tags
+    const hash = requestHash(req, route, scope, memo)
+    if (typeof hash !== 'string') return hash.bypass
+    const credential = route.scope === undefined ? credentialOf(req) : undefined
+    return this.#honouring(req, {
+      wanted: {
+        type: route.type,
+        hash,
+        tags,
+        maxStalenessMs: route.maxStalenessMs,
+        variant: (names) => variantHash(hash, names, req),
+        accepts: credential === undefined ? undefined : isShareable,
+      },
+      credential,
+      refresh: refresh === true,
+      noStore: false,
+      onlyIfCached: false,
+    })
+  }
+
+  /** The client's own Cache-Control, on routes that let it count (RFC 9111 section 5.2.1). */
+  #honouring(req: CacheRequest, decision: Decision): Decision {
+    const { route, clock } = this.#options
+    if (!route.honoursRequest) return decision
+    const asked = parseRequest(req.headers['cache-control'], req.headers.pragma)
+    const { accepts } = decision.wanted
+    const isYoungEnough = (entry: Entry): boolean => {
+      const nowMs = clock.monotonic()
+      const isOld = asked.maxAgeMs !== undefined && ageMs(entry, nowMs) > asked.maxAgeMs
+      return !isOld && entry.staleAtMs - nowMs >= asked.minFreshMs
+    }
+    const hasLimits = asked.maxAgeMs !== undefined || asked.minFreshMs > 0
+    return {
+      ...decision,
+      refresh: decision.refresh || asked.noCache,
+      noStore: asked.noStore,
+      onlyIfCached: asked.onlyIfCached,
+      wanted: hasLimits
+        ? { ...decision.wanted, accepts: (entry) => (accepts?.(entry) ?? true) && isYoungEnough(entry) }
+        : decision.wanted,
+    }
+  }
+
+  #tags(req: CacheRequest): readonly string[] | string {
+    const { route, onError } = this.#options
+    if (route.tags === undefined) return this.#baseTags
+    const tags: unknown = this.#call(req, 'tags', route.tags)
+    if (tags === FAILED) return 'tags-error'
+    if (!Array.isArray(tags) || !tags.every(isTag)) {
+      onError('ERR_TAG_NAME', 'tags', 'the route yields something else than a list of well-formed tags')
+      return 'tags-error'
+    }
+    return [...new Set([...this.#baseTags, ...tags])]
+  }
+
+  #call<T>(req: CacheRequest, name: string, callback: FromRequest<T> | undefined): T | undefined | typeof FAILED {
+    if (callback === undefined) return undefined
+    try {
+      return callback(req)
+    } catch (cause) {
+      this.#options.onError('ERR_CALLBACK_THREW', name, cause instanceof Error ? cause.message : String(cause), cause)
+      return FAILED
+    }
+  }
+}
+
+const FAILED = Symbol('failed')
+
+const isShareable = (entry: Entry): boolean => entry.shareable
+
+/** The first credential that a request carries, by the name that `Cache-Status` shows. */
+export function credentialOf(req: CacheRequest): string | undefined {
+  const { headers } = req
+  if (headers.authorization !== undefined) return 'authorization'
+  if (headers['proxy-authorization'] !== undefined) return 'proxy-authorization'
+  if (headers.cookie !== undefined) return 'cookie'
+  if (headers['x-api-key'] !== undefined) return 'x-api-key'
+  return identityOf(req)
+}
+
+/** What an authentication middleware has put on the request. */
+export function identityOf(req: CacheRequest): 'user' | 'auth' | undefined {
+  if (req.user !== undefined && req.user !== null) return 'user'
+  return req.auth !== undefined && req.auth !== null ? 'auth' : undefined
+}

@@ -1,0 +1,233 @@
+/*
+ * Invalidates after a mutation's handler is done (so after its commit) and before its client sees the end of the answer:
+ * whoever reads after that answer sees the write. What the client receives is never changed or failed by the cache; it
+ * waits for Redis at most `redisTimeout`.
+ *
+ * The end of the response is held: the head is made (`headersSent` is true, nothing is on the wire yet), later `end`s are
+ * ignored, and a `socket.destroy()` (finalhandler's answer to a throw after `res.json`) waits until the held end has
+ * passed. A `write` that completes the declared Content-Length gives the client its whole answer, so it is held too.
+ */
+import type { Socket } from 'node:net'
+import { isTag, isType } from '../cache/names.ts'
+import { checkFunction, checkList, checkNames, checkNumber, isToken } from '../check.ts'
+import { type ErrorCode, OptionError } from '../errors.ts'
+import { SECONDS, TYPE_NAME } from '../options.ts'
+import { type CacheRequest, type CacheResponse, type FromExchange, type Handler, passedTypes } from './exchange.ts'
+
+export interface InvalidateOnOptions {
+  /** Default: every method but GET, HEAD, OPTIONS and TRACE. */
+  readonly methods?: readonly string[] | undefined
+  /** Default: the type of the cache middleware that it was made from, else those that the request passed. `[]`: tags alone. */
+  readonly types?: readonly string[] | undefined
+  readonly tags?: readonly string[] | FromExchange<readonly string[]> | undefined
+  /** Default: every status but 4xx, since a 5xx or a dropped connection may have committed something. */
+  readonly when?: FromExchange<boolean> | undefined
+  /** Seconds after which it is invalidated once more, for applications that read from lagging replicas. */
+  readonly replicaLag?: number | undefined
+}
+
+export interface InvalidateOnDeps {
+  /** Raises these tags; resolves when Redis was told or could not be told in time. Never rejects. */
+  readonly invalidate: (tags: readonly string[], cause: string) => Promise<unknown>
+  readonly typeTag: (type: string) => string
+  /** Runs the callback once after so many milliseconds, or at stop. */
+  readonly later: (callback: () => void, ms: number) => void
+  readonly onError: (code: ErrorCode, operation: string, message: string, cause?: unknown) => void
+}
+
+export interface InvalidateOnResolved {
+  readonly methods: ReadonlySet<string> | undefined
+  readonly types: readonly string[] | undefined
+  readonly tags: readonly string[] | FromExchange<readonly string[]> | undefined
+  readonly when: FromExchange<boolean> | undefined
+  readonly replicaLagMs: number
+}
+
+const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
+
+/** Throws OptionError. */
+export function resolveInvalidateOn(
+  first: string | InvalidateOnOptions | undefined,
+  rest: readonly string[],
+): InvalidateOnResolved {
+  const options: InvalidateOnOptions =
+    typeof first === 'object' && first !== null
+      ? first
+      : { methods: first === undefined ? undefined : [first, ...rest] }
+  checkNames('', options, ['methods', 'types', 'tags', 'when', 'replicaLag'])
+  if (options === first && rest.length > 0) {
+    throw new OptionError('ERR_OPTION_CONFLICT', 'methods', rest[0], 'either a list of methods or an object')
+  }
+  const isName = (item: unknown): item is string => isType(item)
+  const { methods, types, tags, when, replicaLag } = options
+  return Object.freeze({
+    methods:
+      methods && new Set(checkList('methods', methods, isToken, 'methods').map((method) => method.toUpperCase())),
+    types: types && checkList('types', types, isName, TYPE_NAME, 'ERR_TYPE_NAME'),
+    tags:
+      typeof tags === 'function' ? tags : tags && checkList('tags', tags, isTag, 'a well-formed tag', 'ERR_TAG_NAME'),
+    when: checkFunction('when', when),
+    replicaLagMs: checkNumber('replicaLag', replicaLag, SECONDS, 0) * 1000,
+  })
+}
+
+export function makeInvalidateOn(options: InvalidateOnResolved, deps: () => InvalidateOnDeps): Handler {
+  return function invalidateOn(req, res, next) {
+    const method = req.method ?? 'GET'
+    if (options.methods ? !options.methods.has(method) : SAFE.has(method)) return next()
+    const types = options.types ?? passedTypes(req)
+    if (types.length === 0 && options.types === undefined) {
+      const expected = 'types, or a cache middleware that the request passes before it'
+      return next(new OptionError('ERR_NO_TYPE', 'invalidateOn', types, expected))
+    }
+    holdEnd(req, res, () => invalidate(req, res, types, options, deps()))
+    next()
+  }
+}
+
+async function invalidate(
+  req: CacheRequest,
+  res: CacheResponse,
+  types: readonly string[],
+  options: InvalidateOnResolved,
+  deps: InvalidateOnDeps,
+): Promise<void> {
+  if (!isWanted(req, res, options, deps)) return
+  const tags = [...types.map(deps.typeTag), ...revealedTags(req, res, options, deps)]
+  if (tags.length === 0) return
+  const cause = `${req.method ?? ''}:${routeOf(req)}`
+  if (options.replicaLagMs > 0) deps.later(() => void deps.invalidate(tags, cause), options.replicaLagMs)
+  await deps.invalidate(tags, cause)
+}
+
+/** A `when` that throws means: invalidate. */
+function isWanted(
+  req: CacheRequest,
+  res: CacheResponse,
+  options: InvalidateOnResolved,
+  deps: InvalidateOnDeps,
+): boolean {
+  if (!options.when) return res.statusCode < 400 || res.statusCode > 499
+  try {
+    return options.when(req, res)
+  } catch (cause) {
+    deps.onError('ERR_CALLBACK_THREW', 'when', (cause as Error).message, cause)
+    return true
+  }
+}
+
+function revealedTags(
+  req: CacheRequest,
+  res: CacheResponse,
+  options: InvalidateOnResolved,
+  deps: InvalidateOnDeps,
+): readonly string[] {
+  if (typeof options.tags !== 'function') return options.tags ?? []
+  try {
+    const tags: unknown = options.tags(req, res)
+    if (!Array.isArray(tags)) throw new TypeError('it gave no list')
+    const good = tags.filter(isTag)
+    if (good.length < tags.length) deps.onError('ERR_TAG_NAME', 'tags', 'a malformed tag is left out')
+    return good
+  } catch (cause) {
+    deps.onError('ERR_CALLBACK_THREW', 'tags', (cause as Error).message, cause)
+    return []
+  }
+}
+
+/** The pattern, not the URL: it goes to the other workers' feeds, and URLs may hold secrets. */
+function routeOf(req: CacheRequest): string {
+  const path = (req.route as { path?: unknown } | undefined)?.path
+  return (req.baseUrl ?? '') + (typeof path === 'string' ? path : '')
+}
+
+type End = (this: CacheResponse, ...args: unknown[]) => CacheResponse
+type Write = (this: CacheResponse, ...args: unknown[]) => boolean
+
+/** Runs `work` when the handler has ended the response, and lets the end out when the work is done. */
+function holdEnd(req: CacheRequest, res: CacheResponse, work: () => Promise<void>): void {
+  const end = res.end as End
+  const write = res.write as Write
+  const { socket } = req
+  let isHeld = false
+  let isOut = false
+  let written = 0
+
+  const hold = (letOut: () => void): void => {
+    isHeld = true
+    const release = putOffDestroy(socket)
+    void work()
+      .catch(() => {}) // The cache never fails a mutation.
+      .then(() => {
+        isOut = true
+        letOut()
+        release()
+      })
+  }
+
+  res.end = function heldEnd(...args: unknown[]): CacheResponse {
+    if (isOut) return end.apply(res, args)
+    if (isHeld) return res
+    const [chunk, encoding] = args
+    if (!res.headersSent) {
+      const hasBody = res.statusCode !== 204 && res.statusCode !== 304
+      const isOnePiece = hasBody && (typeof chunk === 'string' || chunk instanceof Uint8Array)
+      if (isOnePiece && !res.hasHeader('Content-Length') && !res.hasHeader('Transfer-Encoding')) {
+        res.setHeader('Content-Length', byteLength(chunk, encoding))
+      }
+      res.writeHead(res.statusCode)
+    }
+    hold(() => end.apply(res, args))
+    return res
+  } as typeof res.end
+
+  res.write = function heldWrite(...args: unknown[]): boolean {
+    if (isOut) return write.apply(res, args)
+    if (isHeld) return false
+    const [chunk, encoding] = args
+    written += byteLength(chunk, encoding)
+    const declared = Number(res.getHeader('Content-Length') ?? Number.NaN)
+    if (!(written >= declared)) return write.apply(res, args)
+    if (!res.headersSent) res.writeHead(res.statusCode)
+    hold(() => {
+      write.apply(res, args)
+      end.call(res)
+    })
+    return false
+  } as typeof res.write
+
+  // The client left before the end. In Express `close` comes before the commit, so the handler's own end counts as well.
+  res.on('close', () => {
+    if (!isHeld) void work().catch(() => {})
+  })
+}
+
+const HELD = Symbol('express-registry-cache.held')
+
+/** Until the returned function was called, `socket.destroy()` is only noted. Several answers may be held on one socket. */
+function putOffDestroy(
+  socket: Socket & { [HELD]?: { count: number; destroyed: boolean; error?: Error | undefined } },
+): () => void {
+  const held = socket[HELD] ?? { count: 0, destroyed: false }
+  socket[HELD] = held
+  if (held.count++ === 0) {
+    socket.destroy = (error) => {
+      held.destroyed = true
+      held.error ??= error
+      return socket
+    }
+  }
+  return () => {
+    if (--held.count > 0) return
+    delete (socket as { destroy?: unknown }).destroy
+    delete socket[HELD]
+    if (held.destroyed) socket.destroy(held.error)
+  }
+}
+
+function byteLength(chunk: unknown, encoding: unknown): number {
+  if (typeof chunk === 'string') {
+    return Buffer.byteLength(chunk, typeof encoding === 'string' ? (encoding as 'utf8') : 'utf8')
+  }
+  return chunk instanceof Uint8Array ? chunk.byteLength : 0
+}

@@ -1,0 +1,99 @@
+/*
+ * From a request to what it asks for: the key's hash, or why the cache is left out. Pure but for the memo.
+ *
+ * The key is a hash over path, sorted query, scope and vary values in an unambiguous form: lengths, types and the order
+ * of duplicates count. Scope 'public' and a function's 'public' are different scopes.
+ */
+import { canonical, hash32 } from '../cache/json.ts'
+import type { CacheRequest } from './exchange.ts'
+import type { RouteOptions } from './route-options.ts'
+
+/** Hashes by raw URL, so that parsing, sorting and hashing are paid once. Bounded; its bytes count against L1's bound. */
+export interface Memo {
+  /** The query parser that its hashes were made with: a setting of the app, which another app may not share. */
+  parser: unknown
+  get(key: string): string | undefined
+  set(key: string, hash: string): void
+}
+
+/** The hash of a request's key. `bypass` when a parameter is not allowed, or the query is nothing that can be keyed. */
+export function requestHash(
+  req: CacheRequest,
+  route: RouteOptions,
+  scope: string | undefined,
+  memo: Memo | undefined,
+): string | { readonly bypass: string } {
+  const memoKey = memo && isOfParser(req, memo) ? memoKeyOf(req, route, scope) : undefined
+  if (memoKey !== undefined) {
+    const known = memo?.get(memoKey)
+    if (known !== undefined) return known
+  }
+  const query = chosenQuery(req, route)
+  if (query === undefined) return { bypass: 'query' }
+  let text: string
+  try {
+    text = canonical(['response', pathOf(req), query, scopeOf(route, scope), headersOf(req, route.vary)])
+  } catch {
+    return { bypass: 'query-error' }
+  }
+  const hash = hash32(text)
+  if (memoKey !== undefined) memo?.set(memoKey, hash)
+  return hash
+}
+
+/** The hash of the variant for this request's values of the headers that answers vary by. */
+export function variantHash(hash: string, names: readonly string[], req: CacheRequest): string {
+  return hash32(canonical(['variant', hash, headersOf(req, names)]))
+}
+
+/**
+ * Only where the query is a function of the URL: Express 5's getter. On Express 4, or where a middleware has put a query
+ * of its own on the request, it may be anything.
+ */
+function memoKeyOf(req: CacheRequest, route: RouteOptions, scope: string | undefined): string | undefined {
+  if (req.url === undefined || req.url.length > 2048 || Object.hasOwn(req, 'query')) return undefined
+  let key = `${req.baseUrl ?? ''} ${req.url}`
+  if (scope !== undefined) key += `\n${scope}`
+  for (const name of route.vary) key += `\n${headerValue(req, name) ?? '\0'}`
+  return key
+}
+
+function isOfParser(req: CacheRequest, memo: Memo): boolean {
+  const app = req.app as { get?: (setting: string) => unknown } | undefined
+  const parser = app?.get?.('query parser fn')
+  memo.parser ??= parser
+  return memo.parser === parser
+}
+
+function pathOf(req: CacheRequest): string {
+  return (req.baseUrl ?? '') + (req.path ?? '')
+}
+
+/** The parameters that count; undefined when there is one that the route does not allow. Read once: a getter parses. */
+function chosenQuery(req: CacheRequest, { allow, ignore }: RouteOptions): unknown {
+  const { query } = req
+  if (typeof query !== 'object' || query === null) return query ?? {}
+  if (allow === undefined && ignore.size === 0) return query
+  const chosen: [string, unknown][] = []
+  for (const [name, value] of Object.entries(query)) {
+    if (ignore.has(name)) continue
+    if (allow !== undefined && !allow.has(name)) return undefined
+    chosen.push([name, value])
+  }
+  return Object.assign(Object.create(null), ...chosen.map(([name, value]) => ({ [name]: value })))
+}
+
+function scopeOf(route: RouteOptions, scope: string | undefined): readonly string[] {
+  if (route.scope === undefined) return []
+  return scope === undefined ? ['public'] : ['scope', scope]
+}
+
+function headersOf(req: CacheRequest, names: readonly string[]): [string, string | null][] {
+  return names.map((name) => [name, headerValue(req, name) ?? null])
+}
+
+/** Outer white space does not count (RFC 9111 section 4.1); lines are one list. */
+function headerValue(req: CacheRequest, name: string): string | undefined {
+  const value = req.headers[name]
+  return (Array.isArray(value) ? value.join(', ') : value)?.trim()
+}

@@ -1,0 +1,136 @@
+/*
+ * Answers from an entry: status, headers, 304 and HEAD, with one writeHead and one end. What was prepared for an entry is
+ * kept on it, and the head of one second is used again within that second.
+ */
+import type { OutgoingHttpHeaders } from 'node:http'
+import { ageMs, type Entry, type HeaderValue } from '../cache/entry.ts'
+import type { CacheRequest, CacheResponse } from './exchange.ts'
+import { isNotModified, toTime, varyNames } from './storable.ts'
+
+/** How an answer came about, as Cache-Status says it (RFC 9211) and as X-Cache does. */
+export interface Outcome {
+  readonly xCache: 'HIT' | 'MISS' | 'STALE' | 'BYPASS'
+  /** Parameters after the cache's name: `hit`, `fwd=uri-miss; stored`. `ttl` is added for hits. */
+  readonly status: string
+}
+
+export const HIT: Outcome = { xCache: 'HIT', status: 'hit' }
+export const STALE: Outcome = { xCache: 'STALE', status: 'hit' }
+export const COLLAPSED: Outcome = { xCache: 'MISS', status: 'fwd=uri-miss; collapsed' }
+
+const CACHE_NAME = 'registry-cache'
+
+/** Of an entry, for its replay. */
+interface Prepared {
+  readonly etag: string | undefined
+  readonly modifiedAt: number | undefined
+  /** The head for one outcome within one second. */
+  head: OutgoingHttpHeaders
+  second: number
+  outcome: Outcome | undefined
+}
+
+/** Writes the whole answer. Returns the status that went out and the bytes of its body. */
+export function respond(
+  req: CacheRequest,
+  res: CacheResponse,
+  entry: Entry,
+  outcome: Outcome,
+  nowMs: number,
+  headers: boolean,
+): { readonly status: number; readonly bytes: number } {
+  const prepared = preparedOf(entry)
+  for (const name of entry.removed) res.removeHeader(name)
+  const isOk = entry.status >= 200 && entry.status < 300
+  const { 'if-none-match': inm, 'if-modified-since': ims } = req.headers
+  const isConditional = isOk && (inm !== undefined || ims !== undefined)
+  const head = headOf(entry, prepared, outcome, nowMs, headers)
+  const before = headers ? res.getHeader('Cache-Status') : undefined
+  if (before !== undefined) res.setHeader('Cache-Status', `${String(before)}, ${String(head['Cache-Status'])}`)
+  if (entry.vary.length > 0) addVary(res, entry.vary)
+  if (isConditional && isNotModified(inm, ims, prepared.etag, prepared.modifiedAt)) {
+    for (const name of ['Content-Type', 'Content-Length', 'Transfer-Encoding']) res.removeHeader(name)
+    res.writeHead(304, without(head, before !== undefined))
+    res.end()
+    return { status: 304, bytes: 0 }
+  }
+  res.writeHead(entry.status, before === undefined ? head : { ...head, 'Cache-Status': res.getHeader('Cache-Status') })
+  if (req.method === 'HEAD') {
+    res.end()
+    return { status: entry.status, bytes: 0 }
+  }
+  res.end(entry.body)
+  return { status: entry.status, bytes: entry.body.byteLength }
+}
+
+function preparedOf(entry: Entry): Prepared {
+  if (entry.prepared !== undefined) return entry.prepared as Prepared
+  const get = (wanted: string): HeaderValue | undefined =>
+    entry.headers.find(([name]) => name.toLowerCase() === wanted)?.[1]
+  const etag = get('etag')
+  const prepared: Prepared = {
+    etag: typeof etag === 'string' ? etag : undefined,
+    // RFC 9111 section 4.3.2: without Last-Modified the Date of the stored response counts.
+    modifiedAt: toTime(get('last-modified')) ?? toTime(get('date')),
+    head: {},
+    second: -1,
+    outcome: undefined,
+  }
+  entry.prepared = prepared
+  return prepared
+}
+
+function headOf(
+  entry: Entry,
+  prepared: Prepared,
+  outcome: Outcome,
+  nowMs: number,
+  headers: boolean,
+): OutgoingHttpHeaders {
+  const age = Math.floor(ageMs(entry, nowMs) / 1000)
+  const ttl = Math.ceil((entry.staleAtMs - nowMs) / 1000)
+  const second = age * 4096 + (ttl & 4095)
+  if (prepared.second === second && prepared.outcome === outcome) return prepared.head
+  const head: OutgoingHttpHeaders = {}
+  for (const [name, value] of entry.headers) head[name] = value as string | string[]
+  head['Content-Length'] = entry.body.byteLength
+  head.Age = age
+  if (headers) {
+    const status = outcome.status === 'hit' ? `hit; ttl=${ttl}` : outcome.status
+    head['Cache-Status'] = `${CACHE_NAME}; ${status}`
+    head['X-Cache'] = outcome.xCache
+  }
+  prepared.head = head
+  prepared.second = second
+  prepared.outcome = outcome
+  return head
+}
+
+/** The head of a 304: all but what describes a body that is not there. */
+function without(head: OutgoingHttpHeaders, keepsStatus: boolean): OutgoingHttpHeaders {
+  const rest: OutgoingHttpHeaders = {}
+  for (const [name, value] of Object.entries(head)) {
+    if (!/^content-(type|length|encoding)$/i.test(name) && !(keepsStatus && name === 'Cache-Status')) rest[name] = value
+  }
+  return rest
+}
+
+/** Adds names to Vary, beside those that this request's own middlewares have set. */
+export function addVary(res: CacheResponse, names: readonly string[]): void {
+  const before = res.getHeader('Vary')
+  const present = varyNames(before as string | string[] | undefined)
+  if (present === '*') return
+  const missing = names.filter((name) => !present.includes(name))
+  if (missing.length === 0) return
+  const all = before === undefined ? missing : [before, ...missing]
+  res.setHeader('Vary', all.map(String).join(', '))
+}
+
+/** `Cache-Status` and `X-Cache` on an answer that is not ours. Earlier caches' lines stay before ours. */
+export function label(res: CacheResponse, outcome: Outcome): void {
+  if (res.headersSent) return
+  const before = res.getHeader('Cache-Status')
+  const own = `${CACHE_NAME}; ${outcome.status}`
+  res.setHeader('Cache-Status', before === undefined ? own : `${String(before)}, ${own}`)
+  res.setHeader('X-Cache', outcome.xCache)
+}

@@ -1,0 +1,46 @@
+/*
+ * The public surface.
+ */
+
+export type { Clock } from './cache/tiers.ts'
+export type { Filters } from './cache/values.ts'
+export {
+  attachSubscriber,
+  configureRegistryCache,
+  defaultCache,
+  invalidateOn,
+  registryCacheMiddleware,
+  type ServerLike,
+} from './default-cache.ts'
+export { type ErrorCode, OptionError, TierError, ValueError } from './errors.ts'
+export type {
+  BypassEvent,
+  CacheEventName,
+  CacheEvents,
+  EvictEvent,
+  HitEvent,
+  HitTier,
+  InvalidateEvent,
+  MissEvent,
+  RedisEvent,
+  StoreEvent,
+} from './events.ts'
+export type { CacheRequest, CacheResponse, FromExchange, FromRequest, Handler, Next } from './http/exchange.ts'
+export type { InvalidateOnOptions } from './http/invalidate-on.ts'
+export type { CacheMiddlewareOptions } from './http/route-options.ts'
+export {
+  type Logger,
+  type MemoryOptions,
+  type RegistryCacheOptions,
+  registryCacheOptionsFromEnv,
+  type TypeOptions,
+} from './options.ts'
+export {
+  createRegistryCache,
+  type RegistryCache,
+  type RegistryCacheMiddleware,
+  type SetOptions,
+  type WrapOptions,
+} from './registry-cache.ts'
+export type { RegistryCacheStats, TypeStats } from './stats.ts'
+export type { RedisClient } from './tiers/redis-client.ts'

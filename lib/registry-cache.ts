@@ -1,0 +1,510 @@
+/*
+ * The composition root: the only file that constructs things. A RegistryCache is the facade over one worker's cache.
+ */
+import { randomBytes } from 'node:crypto'
+import { ALL, Cache, typeTag } from './cache/cache.ts'
+import { Counters } from './cache/counters.ts'
+import { Epochs } from './cache/epochs.ts'
+import { Fleet } from './cache/fleet.ts'
+import { Flights } from './cache/flights.ts'
+import { Marks } from './cache/marks.ts'
+import { isTag, isType } from './cache/names.ts'
+import { Questions } from './cache/questions.ts'
+import { type Filters, hashFilters, Values } from './cache/values.ts'
+import { checkFunction, checkList, checkNames, checkNumber, closest } from './check.ts'
+import { type ErrorCode, OptionError, TierError } from './errors.ts'
+import { type CacheEventName, type CacheEvents, Events } from './events.ts'
+import { CacheMiddleware } from './http/cache-middleware.ts'
+import { Decider } from './http/decision.ts'
+import type { Handler } from './http/exchange.ts'
+import {
+  type InvalidateOnDeps,
+  type InvalidateOnOptions,
+  makeInvalidateOn,
+  resolveInvalidateOn,
+} from './http/invalidate-on.ts'
+import { type CacheMiddlewareOptions, resolveRouteOptions } from './http/route-options.ts'
+import {
+  dependents,
+  type RegistryCacheOptions,
+  type ResolvedOptions,
+  resolveOptions,
+  TTL,
+  TYPE_NAME,
+} from './options.ts'
+import { type RegistryCacheStats, statsOf } from './stats.ts'
+import { Memory } from './tiers/memory.ts'
+import { Memos } from './tiers/memos.ts'
+import { RedisTier } from './tiers/redis.ts'
+import { Subscriber } from './tiers/subscriber.ts'
+
+/** A cache middleware; it knows its type, so `invalidateOn` made from it needs none. */
+export interface RegistryCacheMiddleware extends Handler {
+  invalidateOn(options: InvalidateOnOptions): Handler
+  invalidateOn(...methods: string[]): Handler
+}
+
+export interface SetOptions {
+  /** Seconds, above 0. Default: the type's. */
+  readonly ttl?: number | undefined
+  /** Further tags that the value depends on. */
+  readonly tags?: readonly string[] | undefined
+}
+
+export interface WrapOptions<T> {
+  /** Seconds, above 0. Default: the type's. */
+  readonly ttl?: number | undefined
+  /** Seconds for a `null`. Default `ttl`. */
+  readonly negativeTtl?: number | undefined
+  /** A list, or what the loaded value reveals (called with `null` too). */
+  readonly tags?: readonly string[] | ((value: T | null) => readonly string[]) | undefined
+}
+
+export class RegistryCache {
+  readonly #options: ResolvedOptions
+  readonly #cache: Cache
+  readonly #epochs: Epochs
+  readonly #memory: Memory
+  readonly #memos: Memos
+  readonly #redis: RedisTier | undefined
+  readonly #subscriber: Subscriber | undefined
+  readonly #fleet: Fleet
+  readonly #values: Values
+  readonly #marks: Marks
+  readonly #counters = new Counters()
+  readonly #events = new Events()
+  readonly #background = new Set<Promise<unknown>>()
+  readonly #laters = new Map<() => void, unknown>()
+  readonly #warned = new Set<string>()
+  readonly #workerId = randomBytes(6).toString('hex')
+  #longestTtlMs: number
+  #retry: unknown
+
+  /** @throws OptionError */
+  constructor(options: RegistryCacheOptions = {}) {
+    const resolved = resolveOptions(options)
+    this.#options = resolved
+    const { clock, redis: client, redisTimeoutMs } = resolved
+    this.#longestTtlMs = Math.max(resolved.defaultTtlMs, ...[...resolved.types.values()].map(({ ttlMs }) => ttlMs))
+    const inBackground = this.#runInBackground.bind(this)
+    const longestTtlMs = (): number => this.#longestTtlMs
+    const onError = (error: TierError): void => this.#report(error)
+    this.#memory = new Memory(resolved.memory, clock, (type, hash, bytes) => {
+      this.#counters.of(type).evictions++
+      if (this.#events.has('evict')) this.#events.emit('evict', { type, key: `${type}:${hash}`, bytes })
+    })
+    this.#memos = new Memos(this.#memory, resolved.memory.maxBytes)
+    const { prefix, breaker } = resolved
+    const workerId = this.#workerId
+    this.#redis =
+      client &&
+      new RedisTier({
+        client,
+        clock,
+        prefix,
+        workerId,
+        breaker,
+        redisTimeoutMs,
+        longestTtlMs,
+        recover: () => this.#recover(),
+        onChange: (up, reason) => this.#redisChanged(up, reason),
+        onError,
+        inBackground,
+      })
+    const shared = this.#redis
+    this.#epochs = new Epochs({
+      clock,
+      shared,
+      maxRecords: Math.max(1000, 2 * resolved.memory.maxEntries),
+      onRaise: (tag, cause, worker, own) => this.#raised(tag, cause, worker, own),
+      inBackground,
+      workerId,
+      longestTtlMs,
+      redisTimeoutMs,
+    })
+    const epochs = this.#epochs
+    const questions =
+      shared &&
+      new Questions({ epochs, shared, clock, redisTimeoutMs, defer: (run) => void setImmediate(run), inBackground })
+    this.#subscriber =
+      client &&
+      shared &&
+      new Subscriber({ client, channel: shared.channel, space: shared.space, clock, epochs, onError })
+    this.#cache = new Cache({
+      clock,
+      memory: this.#memory,
+      shared,
+      epochs,
+      questions,
+      flights: new Flights(clock, resolved.lockTtlMs || FOLLOWERS_WAIT_MS),
+      counters: this.#counters,
+      whenRedisIsDown: resolved.whenRedisIsDown,
+      redisTimeoutMs,
+      dependentsOf: dependents(resolved.types),
+      inBackground,
+      onError: (code, operation, message) => this.#report(new TierError(code, operation, message)),
+    })
+    this.#fleet = new Fleet(this.#cache, resolved.lockTtlMs)
+    this.#marks = new Marks(clock)
+    this.#values = new Values({
+      cache: this.#cache,
+      fleet: this.#fleet,
+      counters: this.#counters,
+      events: this.#events,
+      maxStalenessMs: (type) => this.#maxStalenessMs(type),
+    })
+  }
+
+  // --- life -----------------------------------------------------------------------------------------------------
+
+  /** Attaches the subscriber. Idempotent; resolves when Redis is down too, and keeps trying. Never rejects. */
+  async start(): Promise<void> {
+    if (this.#options.enabled) await this.#subscriber?.start()
+  }
+
+  /** Detaches everything: no timer, socket or listener of ours is left. Idempotent, safe before `start`, bounded in time. */
+  async stop(): Promise<void> {
+    for (const [run, timer] of [...this.#laters]) {
+      this.#options.clock.clearTimeout(timer)
+      this.#laters.delete(run)
+      run()
+    }
+    if (this.#redis?.isUp() && this.#epochs.pendingRaises > 0) await this.#epochs.tellPending(false)
+    this.#options.clock.clearTimeout(this.#retry)
+    await this.#settled()
+    this.#subscriber?.stop()
+    this.#redis?.stop()
+  }
+
+  /** Waits for background work, each piece of which has a deadline of its own. */
+  async #settled(): Promise<void> {
+    while (this.#background.size > 0) await Promise.allSettled([...this.#background])
+  }
+
+  // --- Express --------------------------------------------------------------------------------------------------
+
+  /**
+   * A middleware that answers GET and HEAD from the cache and fills it on a miss.
+   * @throws OptionError
+   */
+  middleware(options: CacheMiddlewareOptions): RegistryCacheMiddleware {
+    const route = resolveRouteOptions(options, (type) => ({
+      ttlMs: this.#ttlMs(type),
+      maxStalenessMs: this.#maxStalenessMs(type),
+    }))
+    this.#checkTypo(route.type)
+    this.#noteLife(route.ttlMs + Math.max(route.staleWhileRevalidateMs, route.staleIfErrorMs))
+    const { clock, enabled, headers } = this.#options
+    const onError = this.#callbackFailed
+    const decider = new Decider({
+      route,
+      clock,
+      memo: this.#memos.make(),
+      onError,
+      onBadScope: (received) =>
+        this.#warn(
+          'ERR_SCOPE_VALUE',
+          `scope of ${route.type} gave ${received === '' ? 'an empty string' : `a ${typeof received}`}: give a string of at ` +
+            'least one character, or undefined to bypass; a promise is not waited for',
+          route.type,
+        ),
+    })
+    const { handle } = new CacheMiddleware({
+      route,
+      decider,
+      cache: this.#cache,
+      fleet: this.#fleet,
+      marks: this.#marks,
+      counters: this.#counters,
+      events: this.#events,
+      clock,
+      enabled,
+      headers,
+      warn: (code, message, key) => this.#warn(code, message, key),
+      inBackground: (work, reason) => this.#runInBackground(work, reason),
+      onDefect: (cause) => this.#callbackFailed('ERR_CALLBACK_THREW', 'request', String(cause), cause),
+    })
+    const middleware: Handler = function registryCache(req, res, next) {
+      handle(req, res, next)
+    }
+    const invalidateOn = (first?: string | InvalidateOnOptions, ...rest: string[]): Handler =>
+      this.#invalidateOn(first, rest, [route.type])
+    return Object.assign(middleware, { invalidateOn })
+  }
+
+  /**
+   * A middleware that invalidates after a mutation and before its client sees the end of the answer.
+   * @throws OptionError
+   */
+  invalidateOn(options: InvalidateOnOptions): Handler
+  invalidateOn(...methods: string[]): Handler
+  invalidateOn(first?: string | InvalidateOnOptions, ...rest: string[]): Handler {
+    return this.#invalidateOn(first, rest, undefined)
+  }
+
+  #invalidateOn(
+    first: string | InvalidateOnOptions | undefined,
+    rest: readonly string[],
+    ownTypes: readonly string[] | undefined,
+  ): Handler {
+    const options = resolveInvalidateOn(first, rest)
+    for (const type of options.types ?? []) this.#checkTypo(type)
+    const deps: InvalidateOnDeps = {
+      invalidate: (tags, cause) => this.#tell(tags, cause),
+      typeTag,
+      later: (run, ms) => this.#later(run, ms),
+      onError: this.#callbackFailed,
+    }
+    return makeInvalidateOn({ ...options, types: options.types ?? ownTypes }, () => deps)
+  }
+
+  // --- values ---------------------------------------------------------------------------------------------------
+
+  /**
+   * The value, a fresh copy, or undefined.
+   * @throws OptionError, ValueError
+   */
+  async get(type: string, filters?: Filters): Promise<unknown> {
+    this.#checkType(type)
+    hashFilters(filters)
+    return this.#options.enabled ? await this.#values.get(type, filters) : undefined
+  }
+
+  /**
+   * Stores a JSON value in both tiers. A value that was computed before an invalidation that this worker has not heard of
+   * yet is stored all the same: prefer `wrap`, which stamps it when its computation begins.
+   * @throws OptionError, ValueError
+   */
+  async set(type: string, value: unknown, filters?: Filters, options: SetOptions = {}): Promise<void> {
+    this.#checkType(type)
+    checkNames('options', options, ['ttl', 'tags'])
+    const ttlMs = this.#givenTtlMs('ttl', options.ttl, this.#ttlMs(type))
+    const tags = checkTags(options.tags)
+    hashFilters(filters)
+    if (this.#options.enabled) await this.#values.set(type, value, filters, ttlMs, tags)
+  }
+
+  /**
+   * The value, loaded once per worker and once per fleet where it is not there. What `load` throws is thrown.
+   * @throws OptionError, ValueError
+   */
+  async wrap<T>(
+    type: string,
+    filters: Filters | undefined,
+    load: () => T | Promise<T>,
+    options: WrapOptions<T> = {},
+  ): Promise<T> {
+    this.#checkType(type)
+    if (checkFunction('load', load) === undefined) {
+      throw new OptionError('ERR_OPTION_MISSING', 'load', load, 'a function')
+    }
+    checkNames('options', options, ['ttl', 'negativeTtl', 'tags'])
+    const ttlMs = this.#givenTtlMs('ttl', options.ttl, this.#ttlMs(type))
+    const negativeTtlMs = this.#givenTtlMs('negativeTtl', options.negativeTtl, ttlMs)
+    const { tags } = options
+    const checked = typeof tags === 'function' ? tags : checkTags(tags)
+    hashFilters(filters)
+    if (!this.#options.enabled) return await load()
+    return await this.#values.wrap(type, filters, load, { ttlMs, negativeTtlMs }, checked)
+  }
+
+  /**
+   * 32 hex digits over the filters in any order; no filters equals `{}`.
+   * @throws OptionError, ValueError
+   */
+  hashFilters(filters?: Filters): string {
+    return hashFilters(filters)
+  }
+
+  /**
+   * Invalidates a type with all that depends on it, or a tag: here at once, everywhere when Redis was told.
+   * `shared` is false when Redis could not be told yet: it is kept, and told later.
+   * @throws OptionError
+   */
+  async invalidate(target: string | { readonly tag: string }): Promise<{ shared: boolean }> {
+    if (typeof target === 'object' && target !== null) {
+      checkNames('', target, ['tag'])
+      if (!isTag(target.tag)) throw new OptionError('ERR_TAG_NAME', 'tag', target.tag, TAG_NAME)
+      return { shared: await this.#tell([target.tag], 'api') }
+    }
+    this.#checkType(target)
+    return { shared: await this.#tell([typeTag(target)], 'api') }
+  }
+
+  /** Invalidates every entry of every type, in both tiers and in all workers. */
+  async invalidateAll(): Promise<{ shared: boolean }> {
+    return { shared: await this.#tell([ALL], 'api') }
+  }
+
+  // --- seeing ---------------------------------------------------------------------------------------------------
+
+  /** Plain data; see `RegistryCacheStats`. */
+  stats(): RegistryCacheStats {
+    return statsOf({
+      options: this.#options,
+      counters: this.#counters,
+      memory: this.#memory,
+      redis: this.#redis,
+      subscriber: this.#subscriber,
+      pendingRaises: this.#epochs.pendingRaises,
+    })
+  }
+
+  /** Zeroes the counters and nothing else. */
+  resetStats(): void {
+    this.#counters.reset()
+  }
+
+  on<N extends CacheEventName>(event: N, listener: (...args: CacheEvents[N]) => void): this {
+    this.#events.on(event, listener)
+    return this
+  }
+
+  off<N extends CacheEventName>(event: N, listener: (...args: CacheEvents[N]) => void): this {
+    this.#events.off(event, listener)
+    return this
+  }
+
+  // --- inside ---------------------------------------------------------------------------------------------------
+
+  async #tell(tags: readonly string[], cause: string): Promise<boolean> {
+    const told = await this.#cache.invalidate(tags, cause)
+    if (!told) this.#retryPending()
+    if (told && this.#options.sweepForeignKeys && this.#redis) {
+      for (const tag of tags) {
+        const type = tag.startsWith(ALL) ? tag.slice(ALL.length) : ''
+        if (type !== '')
+          this.#runInBackground(
+            this.#redis.sweepForeign(type).catch(() => {}),
+            'sweep',
+          )
+      }
+    }
+    return told
+  }
+
+  /** What Redis refused while it answers otherwise; after an outage the recovery tells it. */
+  #retryPending(): void {
+    const { clock, breaker } = this.#options
+    clock.clearTimeout(this.#retry)
+    this.#retry = clock.setTimeout(() => {
+      if (!this.#redis?.isUp() || this.#epochs.pendingRaises === 0) return
+      const told = this.#epochs.tellPending(false).then((isDone) => {
+        if (!isDone) this.#retryPending()
+      })
+      this.#runInBackground(told, 'pending')
+    }, breaker.probeEveryMs)
+  }
+
+  /** In this order: what we owe Redis, the subscription, what Redis may have lost. Only then is it believed. */
+  async #recover(): Promise<boolean> {
+    if (!(await this.#epochs.tellPending(true))) return false
+    await this.#subscriber?.live(this.#options.redisTimeoutMs)
+    return await this.#epochs.verifyRecent()
+  }
+
+  #redisChanged(up: boolean, reason: string): void {
+    if (this.#events.has('redis')) this.#events.emit('redis', { up, reason })
+    if (up) this.#options.logger?.info(`express-registry-cache: Redis is used again (${reason})`)
+    else this.#warn('ERR_REDIS_UNAVAILABLE', `Redis is left alone for now: ${reason}`, 'redis')
+    if (up) this.#warned.delete('ERR_REDIS_UNAVAILABLE redis')
+  }
+
+  #raised(tag: string, cause: string, worker: string, own: boolean): void {
+    this.#counters.invalidations++
+    if (tag === ALL) this.#memory.clear()
+    else if (tag.startsWith(ALL)) {
+      const type = tag.slice(ALL.length)
+      this.#memory.clear(type)
+      if (isType(type)) this.#counters.of(type).invalidations++
+    }
+    if (this.#events.has('invalidate')) this.#events.emit('invalidate', { tag, cause, worker, own })
+  }
+
+  #report(error: TierError): void {
+    this.#counters.errors++
+    this.#events.emit('error', error)
+  }
+
+  readonly #callbackFailed = (code: ErrorCode, operation: string, message: string, cause?: unknown): void => {
+    this.#report(new TierError(code, operation, message, cause))
+  }
+
+  /** Says it once per code and subject. */
+  #warn(code: ErrorCode, message: string, subject: string): void {
+    const { silence, logger } = this.#options
+    const key = `${code} ${subject}`
+    if (silence.has(code) || this.#warned.has(key)) return
+    this.#warned.add(key)
+    if (logger) logger.warn(`express-registry-cache: ${message} (${code})`, { code })
+    else process.emitWarning(`express-registry-cache: ${message}`, { code, type: 'RegistryCacheWarning' })
+  }
+
+  /** The one way out for work that nobody waits for; `stop` awaits it. */
+  #runInBackground(work: Promise<unknown>, reason: string): void {
+    const settled = work
+      .catch((cause: unknown) => this.#report(new TierError('ERR_REDIS_UNAVAILABLE', reason, String(cause), cause)))
+      .finally(() => this.#background.delete(settled))
+    this.#background.add(settled)
+  }
+
+  #later(run: () => void, ms: number): void {
+    const timer = this.#options.clock.setTimeout(() => {
+      this.#laters.delete(run)
+      run()
+    }, ms)
+    this.#laters.set(run, timer)
+  }
+
+  #checkType(type: unknown): asserts type is string {
+    if (!isType(type)) throw new OptionError('ERR_TYPE_NAME', 'type', type, TYPE_NAME)
+    this.#checkTypo(type)
+  }
+
+  #checkTypo(type: string): void {
+    const { types } = this.#options
+    if (types.has(type)) return
+    const close = closest(type, [...types.keys()])
+    if (close)
+      this.#warn(
+        'ERR_TYPE_TYPO',
+        `type ${JSON.stringify(type)} is not known: did you mean ${JSON.stringify(close)}?`,
+        type,
+      )
+  }
+
+  #ttlMs(type: string): number {
+    return this.#options.types.get(type)?.ttlMs ?? this.#options.defaultTtlMs
+  }
+
+  #maxStalenessMs(type: string): number {
+    return this.#options.types.get(type)?.maxStalenessMs ?? this.#options.maxStalenessMs
+  }
+
+  #givenTtlMs(option: string, seconds: number | undefined, fallbackMs: number): number {
+    const ttlMs = checkNumber(option, seconds, TTL, fallbackMs / 1000) * 1000
+    this.#noteLife(ttlMs)
+    return ttlMs
+  }
+
+  /** Epochs must outlive entries: the longest life that was asked for counts. */
+  #noteLife(ms: number): void {
+    this.#longestTtlMs = Math.max(this.#longestTtlMs, ms)
+  }
+}
+
+/** How long followers wait for a silent handler where no lock's life says so. */
+const FOLLOWERS_WAIT_MS = 5000
+const TAG_NAME = 'a tag of 1 to 512 bytes without control characters and ":@"'
+
+function checkTags(tags: readonly string[] | undefined): readonly string[] {
+  return tags === undefined ? [] : checkList('tags', tags, isTag, TAG_NAME, 'ERR_TAG_NAME')
+}
+
+/**
+ * A cache of its own.
+ * @throws OptionError
+ */
+export function createRegistryCache(options: RegistryCacheOptions = {}): RegistryCache {
+  return new RegistryCache(options)
+}

@@ -1,0 +1,89 @@
+/*
+ * What `stats()` returns: plain data, made when asked for. Counters are those of cache/counters.ts, in words there.
+ */
+import type { Counters, TypeCounters } from './cache/counters.ts'
+import type { ResolvedOptions } from './options.ts'
+import type { Memory } from './tiers/memory.ts'
+import type { RedisTier } from './tiers/redis.ts'
+import type { Subscriber } from './tiers/subscriber.ts'
+
+export interface TypeStats extends TypeCounters {
+  readonly hitRate: number
+  readonly entries: number
+  readonly bytes: number
+}
+
+/** hits + misses + bypasses = requests. Rates are 0 to 1, and 0 where nothing was asked. `ttls` in seconds. */
+export interface RegistryCacheStats {
+  readonly enabled: boolean
+  readonly hits: number
+  readonly misses: number
+  readonly hitRate: number
+  readonly redisHits: number
+  readonly redisMisses: number
+  readonly redisHitRate: number
+  /** Whether requests may use Redis now; false without one. */
+  readonly redisAvailable: boolean
+  /** Whether messages of other workers arrive now. */
+  readonly subscribed: boolean
+  /** Invalidations that Redis has not been told yet. */
+  readonly pendingInvalidations: number
+  readonly entries: number
+  readonly bytes: number
+  readonly evictions: number
+  readonly stores: number
+  readonly invalidations: number
+  readonly coalesced: number
+  readonly stale: number
+  readonly bypasses: Readonly<Record<string, number>>
+  readonly notStored: Readonly<Record<string, number>>
+  readonly errors: number
+  readonly ttls: Readonly<Record<string, number>>
+  readonly types: Readonly<Record<string, TypeStats>>
+}
+
+export function statsOf(parts: {
+  options: ResolvedOptions
+  counters: Counters
+  memory: Memory
+  redis: RedisTier | undefined
+  subscriber: Subscriber | undefined
+  pendingRaises: number
+}): RegistryCacheStats {
+  const { options, counters, memory, redis, subscriber } = parts
+  const usage = memory.usage()
+  const types: Record<string, TypeStats> = {}
+  const sums = { hits: 0, misses: 0, stale: 0, coalesced: 0, stores: 0, evictions: 0 }
+  for (const [type, counted] of counters.types) {
+    types[type] = {
+      ...counted,
+      hitRate: rate(counted.hits, counted.misses),
+      entries: usage.get(type)?.entries ?? 0,
+      bytes: usage.get(type)?.bytes ?? 0,
+    }
+    for (const name of Object.keys(sums) as (keyof typeof sums)[]) sums[name] += counted[name]
+  }
+  return {
+    enabled: options.enabled,
+    ...sums,
+    hitRate: rate(sums.hits, sums.misses),
+    redisHits: counters.redisHits,
+    redisMisses: counters.redisMisses,
+    redisHitRate: rate(counters.redisHits, counters.redisMisses),
+    redisAvailable: redis?.isUp() ?? false,
+    subscribed: subscriber?.isLive ?? false,
+    pendingInvalidations: parts.pendingRaises,
+    entries: memory.entries,
+    bytes: memory.bytes,
+    invalidations: counters.invalidations,
+    bypasses: Object.fromEntries(counters.bypasses),
+    notStored: Object.fromEntries(counters.notStored),
+    errors: counters.errors,
+    ttls: Object.fromEntries([...options.types].map(([type, { ttlMs }]) => [type, ttlMs / 1000])),
+    types,
+  }
+}
+
+function rate(hits: number, misses: number): number {
+  return hits + misses === 0 ? 0 : hits / (hits + misses)
+}

@@ -1,0 +1,67 @@
+/*
+ * The few methods that we call of an ioredis (5, 6) or iovalkey client, so that the package compiles without one.
+ * test/unit/redis-client.test-d.ts checks these types against the real clients.
+ */
+
+export interface RedisPipeline {
+  pttl(key: string): unknown
+  mgetBuffer(...keys: string[]): unknown
+  getBuffer(key: string): unknown
+  exists(...keys: string[]): unknown
+  exec(): Promise<[error: Error | null, result: unknown][] | null>
+}
+
+/** A `Redis` or a `Cluster`. */
+export interface RedisClient {
+  readonly status: string
+  readonly isCluster?: boolean
+  readonly options: object
+  connect(): Promise<unknown>
+  disconnect(reconnect?: boolean): void
+  duplicate(...args: never[]): unknown
+  defineCommand(name: string, definition: { numberOfKeys?: number; lua: string; readOnly?: boolean }): void
+  pipeline(): unknown
+  ping(): Promise<string>
+  on(event: string, listener: (...args: never[]) => void): unknown
+  off(event: string, listener: (...args: never[]) => void): unknown
+}
+
+/** The commands, as promises. Apart, since ioredis' overloads do not reduce to an interface that a caller could satisfy. */
+export interface RedisCommands {
+  set(key: string, value: Buffer | string, px: 'PX', ms: number): Promise<unknown>
+  set(key: string, value: Buffer | string, px: 'PX', ms: number, nx: 'NX'): Promise<unknown>
+  mget(...keys: string[]): Promise<(string | null)[]>
+  exists(...keys: string[]): Promise<number>
+  unlink(...keys: string[]): Promise<number>
+  scan(cursor: string, match: 'MATCH', pattern: string, count: 'COUNT', size: number): Promise<[string, string[]]>
+  ping(): Promise<string>
+  subscribe(channel: string): Promise<unknown>
+  disconnect(reconnect?: boolean): void
+  connect(): Promise<unknown>
+  duplicate(override: object): RedisClient
+  pipeline(): RedisPipeline
+  nodes(role: 'master'): RedisClient[]
+}
+
+/** The seven scripts, as `defineCommand` puts them on a client. */
+export interface RedisScripts {
+  registryCacheRaise(key: string, ...args: (string | number)[]): Promise<unknown>
+  registryCacheRaiseUnlessChanged(key: string, ...args: (string | number)[]): Promise<unknown>
+  registryCacheDrop(key: string, ...args: (string | number)[]): Promise<unknown>
+  registryCacheOpen(key: string, ...args: (string | number)[]): Promise<unknown>
+  registryCacheReveal(key: string, ...args: (string | number)[]): Promise<unknown>
+  registryCacheFetchBuffer(key: string): Promise<unknown>
+  registryCacheUnlock(key: string, token: string): Promise<unknown>
+}
+
+export type Commands = Omit<RedisClient, keyof RedisCommands> & RedisCommands & RedisScripts
+
+/** Why a value is no client that we can use, or undefined. */
+export function notAClient(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null) return 'it is no object'
+  const client = value as Record<string, unknown>
+  for (const method of ['defineCommand', 'duplicate', 'pipeline', 'on', 'off', 'connect', 'disconnect', 'ping']) {
+    if (typeof client[method] !== 'function') return `it has no method ${method}()`
+  }
+  return typeof client.status === 'string' ? undefined : 'it has no status'
+}
