@@ -169,10 +169,11 @@ export async function deleteEntity(db: Database, type: EntityType, id: string): 
   return (await db.query('delete from entities where type = $1 and id = $2 returning id', [type, id])).length > 0
 }
 
-export function countEntities(db: Database) {
-  return db.query<{ type: string; count: number }>(
+export async function countEntities(db: Database): Promise<[type: string, count: number][]> {
+  const rows = await db.query<{ type: string; count: number }>(
     'select type, count(*)::int as count from entities group by type order by type',
   )
+  return rows.map(({ type, count }) => [type, count])
 }
 
 /** `a, b,,c` → `['a', 'b', 'c']` */

@@ -15,6 +15,7 @@ import { bundledServers, type Federation, federate } from './mcp.ts'
 
 /** Starts the gateway; `cleanUp` collects what has to be undone, so that a start that is interrupted is undone too. */
 async function start(config: Config, signal: AbortSignal, cleanUp: (() => Promise<unknown>)[]): Promise<void> {
+  const catalog = config.CATALOG_FILE ? await readCatalog(config.CATALOG_FILE) : []
   const db = await openDatabase(config.DATABASE_URL, config.DATA_DIR)
   cleanUp.unshift(() => db.close())
 
@@ -29,7 +30,7 @@ async function start(config: Config, signal: AbortSignal, cleanUp: (() => Promis
   const allowedCommands = [...bundledServers.map(({ command }) => command), ...config.ALLOWED_COMMANDS]
   const federation = { db, allowedCommands, timeoutMs: 15_000, signal }
   await registerServers(federation, config.MCP_SERVERS)
-  if (config.CATALOG_FILE) await loadCatalog(db, config.CATALOG_FILE)
+  await insertEntities(db.query, 'catalog', catalog, 'replace')
   if (signal.aborted) return
   // Other instances may have cached the lists as they were before. The catalog depends on gateways, like all the rest.
   await cache.invalidate('gateways')
@@ -56,8 +57,9 @@ async function registerServers(federation: Federation, names: string[]): Promise
         if (isKnown.has(request.name)) return console.log(`${request.name} is registered already`)
         try {
           const { registered } = await federate(federation, request)
-          console.log(`Registered ${request.name}: ${summary(registered)}`)
+          console.log(`Registered ${request.name}: ${summary(Object.entries(registered))}`)
         } catch (error) {
+          if (federation.signal.aborted) return
           // Another instance that starts now was faster.
           if (toHttpError(error)?.code === 'already_exists') return console.log(`${request.name} is registered already`)
           console.error(`Could not register ${request.name}: ${oneLine(error)}`)
@@ -66,8 +68,8 @@ async function registerServers(federation: Federation, names: string[]): Promise
   )
 }
 
-/** A registry dump: what was loaded before is replaced. Published dumps have entries without a name; they are left out. */
-async function loadCatalog(db: Database, path: string): Promise<void> {
+/** Published dumps have entries without a name; they, and whatever else is no catalog entry, are left out. */
+async function readCatalog(path: string) {
   const dump = await readFile(path, 'utf8')
     .then(JSON.parse)
     .catch((error) => {
@@ -83,8 +85,8 @@ async function loadCatalog(db: Database, path: string): Promise<void> {
       return []
     }
   })
-  await insertEntities(db.query, 'catalog', entities, 'replace')
-  console.log(`Loaded ${entities.length} of the ${dump.length} catalog entries in ${path}`)
+  console.log(`Read ${entities.length} of the ${dump.length} catalog entries in ${path}`)
+  return entities
 }
 
 async function announce(config: Config, server: Server, db: Database, adminToken: string): Promise<void> {
@@ -94,17 +96,15 @@ async function announce(config: Config, server: Server, db: Database, adminToken
 Ready on ${url} after ${process.uptime().toFixed(1)} s
   database  ${db.description}
   cache     ${config.redisUrl ? 'memory and Redis' : 'memory'}
-  holds     ${(await countEntities(db)).map(({ type, count }) => `${count} ${type}`).join(', ') || 'nothing yet'}
+  holds     ${summary(await countEntities(db)) || 'nothing yet'}
 ${config.ADMIN_TOKEN ? '' : `  admin     ADMIN_TOKEN=${adminToken}\n`}
 Ask twice, and watch X-Cache go from MISS to HIT:
   curl -i '${url}/v1/tools?limit=2'
 `)
 }
 
-function summary(counts: Record<string, number>): string {
-  return Object.entries(counts)
-    .map(([type, count]) => `${count} ${type}`)
-    .join(', ')
+function summary(counts: [type: string, count: number][]): string {
+  return counts.map(([type, count]) => `${type} ${count}`).join(', ')
 }
 
 const stop = new AbortController()

@@ -101,4 +101,14 @@ describe('two instances of the example on one Redis and one PostgreSQL', functio
     expect(await Promise.all(programs.map((program) => program.stop('SIGTERM')))).to.deep.equal([0, 0])
     expect(programs.flatMap((program) => program.processes())).to.deep.equal([])
   })
+
+  it('ends with 0 and leaves no child when it is interrupted while it lists MCP servers', async () => {
+    const starting = runExample({ DATABASE_URL: postgres.url })
+    programs.push(starting)
+    await until(() => starting.processes().length > 1, { deadlineMs: 30_000, describe: 'an MCP server to run' })
+    expect(await starting.stop('SIGINT')).to.equal(0)
+    expect(starting.processes()).to.deep.equal([])
+    expect(starting.output.stdout).to.not.contain('Ready on')
+    expect(starting.output.stderr).to.equal('')
+  })
 })

@@ -31,7 +31,7 @@ export async function startPostgres(): Promise<PostgresServer> {
   const binaries = findBinaries() ?? installBinaries()
   const folder = mkdtempSync(join(tmpdir(), 'postgres-test-'))
   const identity = unprivileged()
-  if (identity.uid !== undefined) chownSync(folder, identity.uid, identity.gid)
+  if (identity) chownSync(folder, identity.uid, identity.gid)
   const data = join(folder, 'data')
   const environment = {
     ...identity,
@@ -110,8 +110,8 @@ async function end(child: ChildProcess | undefined): Promise<void> {
 }
 
 /** The server refuses to run as root. */
-function unprivileged(): { uid?: number; gid?: number } {
-  if (process.getuid?.() !== 0) return {}
+function unprivileged(): { uid: number; gid: number } | undefined {
+  if (process.getuid?.() !== 0) return undefined
   const user = spawnSync('id', ['-u', 'postgres']).status === 0 ? 'postgres' : 'nobody'
   const idOf = (flag: string) => Number(execFileSync('id', [flag, user], { encoding: 'utf8' }))
   return { uid: idOf('-u'), gid: idOf('-g') }
