@@ -2,7 +2,7 @@
  * The composition root: the only file that constructs things. A RegistryCache is the facade over one worker's cache.
  */
 import { randomBytes } from 'node:crypto'
-import { ALL, Cache, typeTag } from './cache/cache.ts'
+import { Cache } from './cache/cache.ts'
 import { Counters } from './cache/counters.ts'
 import { Epochs } from './cache/epochs.ts'
 import { Fleet } from './cache/fleet.ts'
@@ -10,9 +10,11 @@ import { Flights } from './cache/flights.ts'
 import { Marks } from './cache/marks.ts'
 import { isTag, isType } from './cache/names.ts'
 import { Questions } from './cache/questions.ts'
+import { Raises } from './cache/raises.ts'
+import { ALL, typeTag } from './cache/reading.ts'
 import { type Filters, hashFilters, Values } from './cache/values.ts'
 import { checkFunction, checkList, checkNames, checkNumber, closest } from './check.ts'
-import { type ErrorCode, OptionError, TierError } from './errors.ts'
+import { OptionError } from './errors.ts'
 import { type CacheEventName, type CacheEvents, Events } from './events.ts'
 import { CacheMiddleware } from './http/cache-middleware.ts'
 import { Decider } from './http/decision.ts'
@@ -37,6 +39,7 @@ import { Memory } from './tiers/memory.ts'
 import { Memos } from './tiers/memos.ts'
 import { RedisTier } from './tiers/redis.ts'
 import { Subscriber } from './tiers/subscriber.ts'
+import { Upkeep } from './upkeep.ts'
 
 /** A cache middleware; it knows its type, so `invalidateOn` made from it needs none. */
 export interface RegistryCacheMiddleware extends Handler {
@@ -64,6 +67,7 @@ export class RegistryCache {
   readonly #options: ResolvedOptions
   readonly #cache: Cache
   readonly #epochs: Epochs
+  readonly #raises: Raises
   readonly #memory: Memory
   readonly #memos: Memos
   readonly #redis: RedisTier | undefined
@@ -73,9 +77,7 @@ export class RegistryCache {
   readonly #marks: Marks
   readonly #counters = new Counters()
   readonly #events = new Events()
-  readonly #background = new Set<Promise<unknown>>()
-  readonly #laters = new Map<() => void, unknown>()
-  readonly #warned = new Set<string>()
+  readonly #upkeep: Upkeep
   readonly #workerId = randomBytes(6).toString('hex')
   #longestTtlMs: number
   #retry: unknown
@@ -86,9 +88,9 @@ export class RegistryCache {
     this.#options = resolved
     const { clock, redis: client, redisTimeoutMs } = resolved
     this.#longestTtlMs = Math.max(resolved.defaultTtlMs, ...[...resolved.types.values()].map(({ ttlMs }) => ttlMs))
-    const inBackground = this.#runInBackground.bind(this)
+    this.#upkeep = new Upkeep({ ...resolved, counters: this.#counters, events: this.#events })
+    const { inBackground, report: onError } = this.#upkeep
     const longestTtlMs = (): number => this.#longestTtlMs
-    const onError = (error: TierError): void => this.#report(error)
     this.#memory = new Memory(resolved.memory, clock, (type, hash, bytes) => {
       this.#counters.of(type).evictions++
       if (this.#events.has('evict')) this.#events.emit('evict', { type, key: `${type}:${hash}`, bytes })
@@ -117,24 +119,25 @@ export class RegistryCache {
       shared,
       maxRecords: Math.max(1000, 2 * resolved.memory.maxEntries),
       onRaise: (tag, cause, worker, own) => this.#raised(tag, cause, worker, own),
-      inBackground,
+      onLost: (tag) => this.#raises.repair(tag),
       workerId,
-      longestTtlMs,
-      redisTimeoutMs,
     })
     const epochs = this.#epochs
+    this.#raises = new Raises({ epochs, shared, clock, redisTimeoutMs, longestTtlMs, inBackground })
+    const raises = this.#raises
     const questions =
       shared &&
       new Questions({ epochs, shared, clock, redisTimeoutMs, defer: (run) => void setImmediate(run), inBackground })
     this.#subscriber =
       client &&
       shared &&
-      new Subscriber({ client, channel: shared.channel, space: shared.space, clock, epochs, onError })
+      new Subscriber({ client, channel: shared.channel, space: shared.space, clock, epochs, raises, onError })
     this.#cache = new Cache({
       clock,
       memory: this.#memory,
       shared,
       epochs,
+      raises,
       questions,
       flights: new Flights(clock, resolved.lockTtlMs || FOLLOWERS_WAIT_MS),
       counters: this.#counters,
@@ -142,7 +145,7 @@ export class RegistryCache {
       redisTimeoutMs,
       dependentsOf: dependents(resolved.types),
       inBackground,
-      onError: (code, operation, message) => this.#report(new TierError(code, operation, message)),
+      onError: this.#upkeep.failed,
     })
     this.#fleet = new Fleet(this.#cache, resolved.lockTtlMs)
     this.#marks = new Marks(clock)
@@ -164,21 +167,12 @@ export class RegistryCache {
 
   /** Detaches everything: no timer, socket or listener of ours is left. Idempotent, safe before `start`, bounded in time. */
   async stop(): Promise<void> {
-    for (const [run, timer] of [...this.#laters]) {
-      this.#options.clock.clearTimeout(timer)
-      this.#laters.delete(run)
-      run()
-    }
-    if (this.#redis?.isUp() && this.#epochs.pendingRaises > 0) await this.#epochs.tellPending(false)
+    this.#upkeep.runPutOff()
+    if (this.#redis?.isUp() && this.#epochs.pendingRaises > 0) await this.#raises.tellPending(false)
     this.#options.clock.clearTimeout(this.#retry)
-    await this.#settled()
+    await this.#upkeep.settled()
     this.#subscriber?.stop()
     this.#redis?.stop()
-  }
-
-  /** Waits for background work, each piece of which has a deadline of its own. */
-  async #settled(): Promise<void> {
-    while (this.#background.size > 0) await Promise.allSettled([...this.#background])
   }
 
   // --- Express --------------------------------------------------------------------------------------------------
@@ -195,14 +189,14 @@ export class RegistryCache {
     this.#checkTypo(route.type)
     this.#noteLife(route.ttlMs + Math.max(route.staleWhileRevalidateMs, route.staleIfErrorMs))
     const { clock, enabled, headers } = this.#options
-    const onError = this.#callbackFailed
+    const { failed: onError, warn, inBackground } = this.#upkeep
     const decider = new Decider({
       route,
       clock,
       memo: this.#memos.make(),
       onError,
       onBadScope: (received) =>
-        this.#warn(
+        this.#upkeep.warn(
           'ERR_SCOPE_VALUE',
           `scope of ${route.type} gave ${received === '' ? 'an empty string' : `a ${typeof received}`}: give a string of at ` +
             'least one character, or undefined to bypass; a promise is not waited for',
@@ -220,9 +214,9 @@ export class RegistryCache {
       clock,
       enabled,
       headers,
-      warn: (code, message, key) => this.#warn(code, message, key),
-      inBackground: (work, reason) => this.#runInBackground(work, reason),
-      onDefect: (cause) => this.#callbackFailed('ERR_CALLBACK_THREW', 'request', String(cause), cause),
+      warn,
+      inBackground,
+      onDefect: (cause) => onError('ERR_CALLBACK_THREW', 'request', String(cause), cause),
     })
     const middleware: Handler = function registryCache(req, res, next) {
       handle(req, res, next)
@@ -252,8 +246,8 @@ export class RegistryCache {
     const deps: InvalidateOnDeps = {
       invalidate: (tags, cause) => this.#tell(tags, cause),
       typeTag,
-      later: (run, ms) => this.#later(run, ms),
-      onError: this.#callbackFailed,
+      later: this.#upkeep.later,
+      onError: this.#upkeep.failed,
     }
     return makeInvalidateOn({ ...options, types: options.types ?? ownTypes }, () => deps)
   }
@@ -368,13 +362,14 @@ export class RegistryCache {
   // --- inside ---------------------------------------------------------------------------------------------------
 
   async #tell(tags: readonly string[], cause: string): Promise<boolean> {
+    this.#counters.invalidations += tags.length
     const told = await this.#cache.invalidate(tags, cause)
     if (!told) this.#retryPending()
     if (told && this.#options.sweepForeignKeys && this.#redis) {
       for (const tag of tags) {
         const type = tag.startsWith(ALL) ? tag.slice(ALL.length) : ''
         if (type !== '')
-          this.#runInBackground(
+          this.#upkeep.inBackground(
             this.#redis.sweepForeign(type).catch(() => {}),
             'sweep',
           )
@@ -389,29 +384,28 @@ export class RegistryCache {
     clock.clearTimeout(this.#retry)
     this.#retry = clock.setTimeout(() => {
       if (!this.#redis?.isUp() || this.#epochs.pendingRaises === 0) return
-      const told = this.#epochs.tellPending(false).then((isDone) => {
+      const told = this.#raises.tellPending(false).then((isDone) => {
         if (!isDone) this.#retryPending()
       })
-      this.#runInBackground(told, 'pending')
+      this.#upkeep.inBackground(told, 'pending')
     }, breaker.probeEveryMs)
   }
 
   /** In this order: what we owe Redis, the subscription, what Redis may have lost. Only then is it believed. */
   async #recover(): Promise<boolean> {
-    if (!(await this.#epochs.tellPending(true))) return false
+    if (!(await this.#raises.tellPending(true))) return false
     await this.#subscriber?.live(this.#options.redisTimeoutMs)
-    return await this.#epochs.verifyRecent()
+    return await this.#raises.verifyRecent()
   }
 
   #redisChanged(up: boolean, reason: string): void {
     if (this.#events.has('redis')) this.#events.emit('redis', { up, reason })
     if (up) this.#options.logger?.info(`express-registry-cache: Redis is used again (${reason})`)
-    else this.#warn('ERR_REDIS_UNAVAILABLE', `Redis is left alone for now: ${reason}`, 'redis')
-    if (up) this.#warned.delete('ERR_REDIS_UNAVAILABLE redis')
+    else this.#upkeep.warn('ERR_REDIS_UNAVAILABLE', `Redis is left alone for now: ${reason}`, 'redis')
+    if (up) this.#upkeep.unsay('ERR_REDIS_UNAVAILABLE', 'redis')
   }
 
   #raised(tag: string, cause: string, worker: string, own: boolean): void {
-    this.#counters.invalidations++
     if (tag === ALL) this.#memory.clear()
     else if (tag.startsWith(ALL)) {
       const type = tag.slice(ALL.length)
@@ -419,41 +413,6 @@ export class RegistryCache {
       if (isType(type)) this.#counters.of(type).invalidations++
     }
     if (this.#events.has('invalidate')) this.#events.emit('invalidate', { tag, cause, worker, own })
-  }
-
-  #report(error: TierError): void {
-    this.#counters.errors++
-    this.#events.emit('error', error)
-  }
-
-  readonly #callbackFailed = (code: ErrorCode, operation: string, message: string, cause?: unknown): void => {
-    this.#report(new TierError(code, operation, message, cause))
-  }
-
-  /** Says it once per code and subject. */
-  #warn(code: ErrorCode, message: string, subject: string): void {
-    const { silence, logger } = this.#options
-    const key = `${code} ${subject}`
-    if (silence.has(code) || this.#warned.has(key)) return
-    this.#warned.add(key)
-    if (logger) logger.warn(`express-registry-cache: ${message} (${code})`, { code })
-    else process.emitWarning(`express-registry-cache: ${message}`, { code, type: 'RegistryCacheWarning' })
-  }
-
-  /** The one way out for work that nobody waits for; `stop` awaits it. */
-  #runInBackground(work: Promise<unknown>, reason: string): void {
-    const settled = work
-      .catch((cause: unknown) => this.#report(new TierError('ERR_REDIS_UNAVAILABLE', reason, String(cause), cause)))
-      .finally(() => this.#background.delete(settled))
-    this.#background.add(settled)
-  }
-
-  #later(run: () => void, ms: number): void {
-    const timer = this.#options.clock.setTimeout(() => {
-      this.#laters.delete(run)
-      run()
-    }, ms)
-    this.#laters.set(run, timer)
   }
 
   #checkType(type: unknown): asserts type is string {
@@ -466,7 +425,7 @@ export class RegistryCache {
     if (types.has(type)) return
     const close = closest(type, [...types.keys()])
     if (close)
-      this.#warn(
+      this.#upkeep.warn(
         'ERR_TYPE_TYPO',
         `type ${JSON.stringify(type)} is not known: did you mean ${JSON.stringify(close)}?`,
         type,

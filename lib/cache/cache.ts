@@ -23,56 +23,20 @@
  */
 import type { Counters } from './counters.ts'
 import { type Content, decodeEntry, type Entry, encodeEntry, lifetimeMs, makeEntry, type Stamps } from './entry.ts'
-import { type Epochs, type Moment, worst } from './epochs.ts'
+import { type Epochs, worst } from './epochs.ts'
 import type { Flights } from './flights.ts'
 import { before, type Questions } from './questions.ts'
+import type { Raises } from './raises.ts'
+import type { Missed, Reading, Stored, Wanted } from './reading.ts'
+import { ALL, typeTag } from './reading.ts'
 import type { Clock, Deadline, MemoryTier, SharedTier } from './tiers.ts'
-
-/** What a reader asks for. `hash` is that of the key without the values of the headers that the answer varies by. */
-export interface Wanted {
-  readonly type: string
-  readonly hash: string
-  /** The tags that the answer is known to depend on before it is computed. */
-  readonly tags: readonly string[]
-  readonly maxStalenessMs: number
-  /** The hash of the variant for this reader, given the header names that answers of this key vary by. */
-  readonly variant: ((names: readonly string[]) => string) | undefined
-  /** Which entries this reader takes at all (default: every one). */
-  readonly accepts: ((entry: Entry) => boolean) | undefined
-}
-
-/** No entry that may be served as fresh. Carries what a fill needs. */
-export interface Missed {
-  readonly hash: string
-  readonly stamps: Stamps
-  /** Where an answer may be stored. `none`: it could not be found out what is current. */
-  readonly reach: 'both' | 'memory' | 'none'
-  readonly began: Moment
-  /** A valid entry past its TTL, for the stale windows. */
-  readonly stale: Entry | undefined
-  /** The shared tier did not answer in time, or is left alone. */
-  readonly isDown: boolean
-}
-
-export interface Found {
-  readonly entry: Entry
-  readonly tier: 'memory' | 'redis'
-}
-
-export type Reading = Found | Missed
-
-/** Where an answer went, or why nowhere. */
-export type Stored = { readonly entry: Entry } & (
-  | { readonly tiers: 'both'; readonly written: Promise<unknown> }
-  | { readonly tiers: 'memory' }
-  | { readonly tiers: 'none'; readonly reason: string }
-)
 
 export interface CacheOptions {
   readonly clock: Clock
   readonly memory: MemoryTier
   readonly shared: SharedTier | undefined
   readonly epochs: Epochs
+  readonly raises: Raises
   readonly questions: Questions | undefined
   readonly flights: Flights
   readonly counters: Counters
@@ -83,10 +47,6 @@ export interface CacheOptions {
   readonly inBackground: (work: Promise<unknown>, reason: string) => void
   readonly onError: (code: 'ERR_ENTRY_CORRUPT', operation: string, message: string) => void
 }
-
-/** A tag of every entry of a registry type. */
-export const ALL = 'registry:'
-export const typeTag = (type: string): string => ALL + type
 
 const MAX_ATTEMPTS = 4
 
@@ -363,7 +323,7 @@ export class Cache {
       if (!tag.startsWith(ALL)) continue
       for (const dependent of this.options.dependentsOf(tag.slice(ALL.length))) all.add(typeTag(dependent))
     }
-    return await this.options.epochs.raise([...all], cause, this.deadline())
+    return await this.options.raises.raise([...all], cause, this.deadline())
   }
 
   deadline(recovering = false): Deadline {

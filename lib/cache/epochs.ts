@@ -61,17 +61,13 @@ export interface EpochsOptions {
   readonly maxRecords: number
   /** A tag was raised, here (`own`) or elsewhere. */
   readonly onRaise: (tag: string, cause: string, worker: string, own: boolean) => void
-  /** Work that nobody waits for. */
-  readonly inBackground: (work: Promise<unknown>, reason: string) => void
+  /** The shared tier has forgotten raises of this tag. */
+  readonly onLost: (tag: string) => void
   readonly workerId: string
-  /** How long a raise is remembered to be asked about after an outage: the longest life of an entry. */
-  readonly longestTtlMs: () => number
-  readonly redisTimeoutMs: number
 }
 
 /** Numbers below are this worker's own; the shared tier's are microseconds since 1970. */
 const FIRST_SHARED = 1e12
-const MAX_REMEMBERED = 10_000
 
 export class Epochs {
   readonly #clock: Clock
@@ -80,8 +76,6 @@ export class Epochs {
   readonly #records: LRUCache<string, EpochRecord>
   /** Records with a raise pending or under way: they do not fall out. */
   readonly #pinned = new Map<string, EpochRecord>()
-  /** Tags that this worker raised lately, with the number that the shared tier gave. */
-  readonly #recent = new Map<string, { epoch: number; atMs: number }>()
   #count = 0
   #fellOut = 0
   #session = 0
@@ -196,13 +190,6 @@ export class Epochs {
     }
   }
 
-  /** Somebody who raises nothing says that the tag's data changed: raise it, unless another worker already did. */
-  heardForeign(tag: string): void {
-    const known = this.#existing(tag)?.heard ?? 0
-    const record = this.#raiseHere(tag, 'foreign')
-    this.#options.inBackground(this.#tellForeign(record, known), 'foreign-raise')
-  }
-
   // --- questions ------------------------------------------------------------------------------------------------
 
   ask(tags: readonly string[], deadline: Deadline): Question {
@@ -236,7 +223,7 @@ export class Epochs {
     if (reply < (question.epochs[i] ?? 0)) {
       // Lower than what we knew when we asked: the shared tier lost raises, perhaps more than we know of. Raising, not
       // setting: workers that never heard of the lost ones hold entries stamped with exactly the number it went back to.
-      this.#options.inBackground(this.raise([record.tag], 'repair', this.#ownDeadline()), 'repair')
+      this.#options.onLost(record.tag)
       return 'lost'
     }
     // A message overtook this reply: the reply is merely old.
@@ -268,17 +255,8 @@ export class Epochs {
 
   // --- raises ---------------------------------------------------------------------------------------------------
 
-  /**
-   * Makes everything computed under these tags worthless: at once here, and for all workers when the shared tier is
-   * told. Returns false when it could not be told yet: the raises stay pending and are told later. Never throws.
-   */
-  async raise(tags: readonly string[], cause: string, deadline: Deadline): Promise<boolean> {
-    const records = tags.map((tag) => this.#raiseHere(tag, cause))
-    if (!this.#shared) return true
-    return await this.#tell(records, cause, deadline)
-  }
-
-  #raiseHere(tag: string, cause: string): EpochRecord {
+  /** Gives the tag a number that nobody has stamped anything with. Pending until `acknowledge`. */
+  raiseHere(tag: string, cause: string): EpochRecord {
     const record = this.record(tag)
     record.raises++
     record.raisedAt = ++this.#count
@@ -292,91 +270,17 @@ export class Epochs {
     return record
   }
 
-  async #tell(records: readonly EpochRecord[], cause: string, deadline: Deadline): Promise<boolean> {
-    const shared = this.#shared
-    if (!shared || !(shared.isUp() || deadline.recovering)) return false
-    const counts = records.map((record) => record.raises)
-    const raises = records.map((record) => ({ tag: record.tag, floor: Math.ceil(record.epoch) }))
-    const told = shared.raise(raises, cause, deadline).then(
-      (replies) => {
-        for (const [i, record] of records.entries()) this.#acknowledge(record, counts[i] ?? 0, replies[i])
-      },
-      () => {}, // Not told: pending, and the tier has reported why.
-    )
-    for (const record of records) record.telling = told
-    await told
-    for (const record of records) if (record.telling === told) record.telling = undefined
-    return records.every((record, i) => record.settled >= (counts[i] ?? 0))
-  }
-
-  async #tellForeign(record: EpochRecord, known: number): Promise<void> {
-    const shared = this.#shared
-    if (!shared?.isUp()) return
-    const count = record.raises
-    const told = shared
-      .raiseUnlessChanged({ tag: record.tag, floor: Math.ceil(record.epoch) }, known, this.#ownDeadline())
-      .then(
-        (reply) => this.#acknowledge(record, count, reply),
-        () => {},
-      )
-    record.telling = told
-    await told
-    if (record.telling === told) record.telling = undefined
-  }
-
-  #acknowledge(record: EpochRecord, count: number, reply: number | undefined): void {
-    if (reply === undefined) return
-    if (reply > record.epoch) record.epoch = reply
-    record.heard = Math.max(record.heard, reply)
+  /** The shared tier's number for the raise that was the record's `count`th, and for those before it. */
+  acknowledge(record: EpochRecord, count: number, epoch: number): void {
+    if (epoch > record.epoch) record.epoch = epoch
+    record.heard = Math.max(record.heard, epoch)
     record.settled = Math.max(record.settled, count)
-    this.#remember(record.tag, reply)
     if (record.settled === record.raises && this.#pinned.delete(record.tag)) this.#records.set(record.tag, record)
   }
 
-  #remember(tag: string, epoch: number): void {
-    const nowMs = this.#clock.monotonic()
-    this.#recent.delete(tag)
-    this.#recent.set(tag, { epoch, atMs: nowMs })
-    const oldestMs = nowMs - this.#options.longestTtlMs()
-    for (const [oldTag, { atMs }] of this.#recent) {
-      if (atMs >= oldestMs && this.#recent.size <= MAX_REMEMBERED) break
-      this.#recent.delete(oldTag)
-    }
-  }
-
-  #ownDeadline(recovering = false): Deadline {
-    return { atMs: this.#clock.monotonic() + this.#options.redisTimeoutMs, recovering }
-  }
-
-  /** Tells the shared tier every raise that it has not heard of. True when none is left. */
-  async tellPending(recovering: boolean): Promise<boolean> {
-    const pending = [...this.#pinned.values()].filter((record) => record.telling === undefined)
-    for (let i = 0; i < pending.length; i += BATCH) {
-      if (!(await this.#tell(pending.slice(i, i + BATCH), 'pending', this.#ownDeadline(recovering)))) return false
-    }
-    return this.#pinned.size === 0
-  }
-
-  /** After an outage: asks about each tag that this worker raised lately. What was lost is repaired. False: no answer. */
-  async verifyRecent(): Promise<boolean> {
-    const shared = this.#shared
-    if (!shared) return true
-    const recent = [...this.#recent]
-    for (let i = 0; i < recent.length; i += BATCH) {
-      const batch = recent.slice(i, i + BATCH)
-      const tags = batch.map(([tag]) => tag)
-      for (const [tag, { epoch }] of batch) {
-        const record = this.record(tag)
-        if (record.epoch < epoch) record.epoch = epoch
-      }
-      const question = this.ask(tags, this.#ownDeadline(true))
-      const replies = await shared.readEpochs(tags, question.deadline).catch(() => undefined)
-      if (!replies) return false
-      const behind = question.records.filter((_record, j) => (replies[j] ?? 0) < (question.epochs[j] ?? 0))
-      const told = behind.map((record) => record.tag)
-      if (told.length > 0 && !(await this.raise(told, 'repair', this.#ownDeadline(true)))) return false
-    }
-    return true
+  /** Records with a raise that the shared tier has not acknowledged. */
+  pending(): readonly EpochRecord[] {
+    return [...this.#pinned.values()]
   }
 }
 
@@ -385,6 +289,3 @@ export function worst(verdicts: readonly Verdict[]): Verdict {
   for (const bad of ['lost', 'unverifiable', 'void'] as const) if (verdicts.includes(bad)) return bad
   return 'verified'
 }
-
-/** How many tags go in one step of a recovery, so that none of them takes longer than one deadline. */
-const BATCH = 500

@@ -3,10 +3,11 @@
  * a hash of the stamps, so a computation that an invalidation has made obsolete blocks nobody. Waiting for another
  * worker is not waiting for Redis: it is bounded by the lock's life, and only each look at Redis has its deadline.
  */
-import type { Cache, Missed, Wanted } from './cache.ts'
+import type { Cache } from './cache.ts'
 import { decodeEntry, type Entry, lifetimeMs, makeEntry, type Stamps } from './entry.ts'
 import { areSame } from './flights.ts'
 import { hash32 } from './json.ts'
+import type { Missed, Wanted } from './reading.ts'
 
 export type Turn =
   /** Compute, and call `done` when the answer is stored or there is none. */

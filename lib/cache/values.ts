@@ -4,13 +4,14 @@
  */
 import { OptionError, TierError } from '../errors.ts'
 import type { Events } from '../events.ts'
-import { ALL, type Cache, type Missed, type Stored, typeTag, type Wanted } from './cache.ts'
+import type { Cache } from './cache.ts'
 import type { Counters } from './counters.ts'
 import type { Content, Entry, Stamps } from './entry.ts'
 import type { Fleet } from './fleet.ts'
 import type { Flight, Landing } from './flights.ts'
 import { canonical, checkJson, hash32 } from './json.ts'
 import { isTag } from './names.ts'
+import { ALL, type Missed, type Stored, typeTag, type Wanted } from './reading.ts'
 
 /** What tells the values of one type apart; JSON, in any order of members. */
 export type Filters = Readonly<Record<string, unknown>>

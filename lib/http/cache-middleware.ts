@@ -5,69 +5,26 @@
  *   find     in memory, nothing to ask: answer at once                     cache/cache.ts, respond.ts
  *   read     in memory after asking Redis for epochs, or in Redis          cache/cache.ts
  *   wait     for another request that is computing it                      cache/flights.ts, cache/fleet.ts
- *   lead     run the handler, watch its answer, store it, tell the others  capture.ts, verdict.ts
+ *   lead     run the handler, watch its answer, store it, tell the others  fill.ts, capture.ts, verdict.ts
  *
  * Every path ends in exactly one `next()` or one answer, and nothing that the cache does fails a request.
  */
-import type { Cache, Missed, Stored, Wanted } from '../cache/cache.ts'
-import type { Counters, TypeCounters } from '../cache/counters.ts'
-import { type Entry, makeEntry } from '../cache/entry.ts'
-import type { Fleet } from '../cache/fleet.ts'
-import type { Flight, Landing } from '../cache/flights.ts'
-import type { Marks } from '../cache/marks.ts'
-import type { Clock } from '../cache/tiers.ts'
-import type { ErrorCode } from '../errors.ts'
-import type { Events, HitTier } from '../events.ts'
-import { type CaptureHooks, capture, type Draft, type Ending } from './capture.ts'
-import { type Decider, type Decision, identityOf } from './decision.ts'
-import {
-  type CacheRequest,
-  type CacheResponse,
-  type Handler,
-  isOver,
-  type Next,
-  notePassage,
-  takeCharge,
-} from './exchange.ts'
-import { COLLAPSED, HIT, label, type Outcome, respond, STALE } from './respond.ts'
-import type { RouteOptions } from './route-options.ts'
-import { judge, type Verdict } from './verdict.ts'
-
-export interface MiddlewareOptions {
-  readonly route: RouteOptions
-  readonly decider: Decider
-  readonly cache: Cache
-  readonly fleet: Fleet
-  readonly marks: Marks
-  readonly counters: Counters
-  readonly events: Events
-  readonly clock: Clock
-  readonly enabled: boolean
-  /** Whether to write Cache-Status and X-Cache. */
-  readonly headers: boolean
-  readonly warn: (code: ErrorCode, message: string, key: string) => void
-  readonly inBackground: (work: Promise<unknown>, reason: string) => void
-  /** Something of ours threw: the request goes on without the cache. */
-  readonly onDefect: (cause: unknown) => void
-}
-
-/** What one request carries through the functions below. */
-interface Exchange {
-  readonly req: CacheRequest
-  readonly res: CacheResponse
-  readonly next: Next
-  readonly decision: Decision
-  readonly startedAtMs: number
-  /** Counted already: a request is one hit, one miss or one bypass, however often it has to look. */
-  isCounted: boolean
-  isPassed: boolean
-}
+import type { TypeCounters } from '../cache/counters.ts'
+import type { Entry } from '../cache/entry.ts'
+import type { Flight } from '../cache/flights.ts'
+import type { Missed, Wanted } from '../cache/reading.ts'
+import type { HitTier } from '../events.ts'
+import type { Decision } from './decision.ts'
+import { type CacheResponse, type Handler, isOver, type Next, notePassage, takeCharge } from './exchange.ts'
+import { answered, Fill } from './fill.ts'
+import { COLLAPSED, FORWARDED, HIT, label, type Outcome, respond, STALE } from './respond.ts'
+import type { Exchange, RouteContext } from './route-context.ts'
 
 export class CacheMiddleware {
-  readonly #options: MiddlewareOptions
+  readonly #options: RouteContext
   readonly #typeCounters: TypeCounters
 
-  constructor(options: MiddlewareOptions) {
+  constructor(options: RouteContext) {
     this.#options = options
     this.#typeCounters = options.counters.of(options.route.type)
   }
@@ -246,11 +203,11 @@ export class CacheMiddleware {
     if (decision.credential === undefined) this.#count(exchange, 'misses', false)
     else this.#countBypass(decision.credential)
     if (req.method === 'HEAD') {
-      if (this.#options.headers) label(res, this.#forwarded(exchange, undefined))
+      if (this.#options.headers) label(res, FORWARDED)
       return this.#pass(exchange)
     }
     if (flight) cache.options.flights.handlerStarted(flight)
-    capture(req, res, this.#hooks(exchange, missed, flight, turn?.done))
+    new Fill(this.#options, exchange, missed, flight, turn?.done).watch()
     this.#pass(exchange)
   }
 
@@ -265,135 +222,4 @@ export class CacheMiddleware {
       route.type,
     )
   }
-
-  #hooks(exchange: Exchange, missed: Missed, flight: Flight | undefined, done: (() => void) | undefined): CaptureHooks {
-    const { headers } = this.#options
-    const { res, decision } = exchange
-    const { stale } = missed
-    const nowMs = this.#options.clock.monotonic()
-    const standIn = stale && nowMs < stale.staleAtMs + stale.staleIfErrorMs ? stale : undefined
-    return {
-      onHead: (draft) => {
-        if (headers) label(res, this.#forwarded(exchange, draft))
-      },
-      onEnd: (ending) => this.#conclude(exchange, missed, flight, done, ending),
-      onServerError:
-        standIn &&
-        ((restore) => {
-          restore()
-          flight?.land(answered(standIn, decision.wanted))
-          done?.()
-          if (decision.credential === undefined) this.#typeCounters.stale++
-          respond(exchange.req, res, standIn, STALE_IF_ERROR, this.#options.clock.monotonic(), headers)
-          return true
-        }),
-    }
-  }
-
-  #conclude(
-    exchange: Exchange,
-    missed: Missed,
-    flight: Flight | undefined,
-    done: (() => void) | undefined,
-    ending: Ending,
-  ): void {
-    const { cache, marks, counters, route, clock, inBackground } = this.#options
-    const { wanted } = exchange.decision
-    const key = `${route.type}:${missed.hash}`
-    if (ending.kind !== 'draft') {
-      const isAborted = ending.kind === 'aborted'
-      flight?.land({ kind: isAborted ? 'abandoned' : 'unshareable' })
-      if (!isAborted && flight) marks.set(key)
-      this.#noteStored(exchange, missed, 'none', isAborted ? 'aborted' : 'not-captured', 0, 0)
-      done?.()
-      return
-    }
-    const verdict = this.#judge(exchange, ending.draft, ending.setsCookie, ending.encodedBehindUs)
-    const { content } = verdict
-    const stored: Stored =
-      verdict.reason === undefined
-        ? cache.store(wanted, missed, content)
-        : { tiers: 'none', reason: verdict.reason, entry: makeEntry(content, missed.stamps, clock.monotonic()) }
-    flight?.land(verdict.mayShare ? answered(stored.entry, wanted) : { kind: 'unshareable' })
-    if (stored.tiers !== 'none') marks.delete(key)
-    else if (!verdict.mayShare && flight) marks.set(key)
-    if (stored.tiers === 'none') counters.notStoredFor(stored.reason)
-    // The lock goes after the entry is there, or those who wait for it would compute it again.
-    if (done && stored.tiers === 'both') inBackground(stored.written.then(done), 'unlock')
-    else done?.()
-    const reason = stored.tiers === 'none' ? stored.reason : undefined
-    this.#noteStored(exchange, missed, stored.tiers, reason, content.body.byteLength, content.ttlMs)
-  }
-
-  #judge(exchange: Exchange, draft: Draft, setsCookie: boolean, encodedBehindUs: boolean): Verdict {
-    const { route, clock, warn } = this.#options
-    const { req, decision } = exchange
-    const hasLateUser = route.scope === undefined && decision.credential === undefined && identityOf(req) !== undefined
-    if (hasLateUser) {
-      warn(
-        'ERR_CACHE_BEFORE_AUTH',
-        `the cache of ${route.type} is mounted before authentication: it can not tell callers apart. Mount it after`,
-        route.type,
-      )
-    }
-    if (encodedBehindUs) {
-      warn(
-        'ERR_COMPRESSION_BEHIND',
-        `compression runs between the cache of ${route.type} and its handler: nothing is stored. Mount it before the cache`,
-        route.type,
-      )
-    }
-    return judge(draft, route, {
-      credential: decision.credential,
-      hasLateUser,
-      setsCookie,
-      encodedBehindUs,
-      requestNoStore: decision.noStore,
-      nowMs: clock.now(),
-      random: route.jitter === 0 ? 0 : Math.random(),
-    })
-  }
-
-  /** What Cache-Status says of an answer that the handler made. */
-  #forwarded(exchange: Exchange, draft: Draft | undefined): Outcome {
-    const { decision } = exchange
-    const how = decision.refresh ? 'fwd=request' : 'fwd=uri-miss'
-    const verdict = draft && this.#judge(exchange, draft, exchange.res.getHeader('Set-Cookie') !== undefined, false)
-    if (decision.credential !== undefined && verdict?.reason !== undefined) {
-      return { xCache: 'BYPASS', status: `fwd=bypass; detail=${decision.credential}` }
-    }
-    if (verdict === undefined) return { xCache: 'MISS', status: how }
-    return {
-      xCache: 'MISS',
-      status: verdict.reason === undefined ? `${how}; stored` : `${how}; detail=${verdict.reason}`,
-    }
-  }
-
-  #noteStored(
-    exchange: Exchange,
-    missed: Missed,
-    tiers: 'both' | 'memory' | 'none',
-    reason: string | undefined,
-    bytes: number,
-    ttlMs: number,
-  ): void {
-    const { events, route, clock } = this.#options
-    if (tiers !== 'none') this.#typeCounters.stores++
-    if (!events.has('store')) return
-    events.emit('store', {
-      type: route.type,
-      key: `${route.type}:${exchange.decision.wanted.hash}`,
-      tiers,
-      ...(reason === undefined ? {} : { reason }),
-      bytes,
-      ttlMs,
-      handlerMs: clock.monotonic() - missed.began.atMs,
-    })
-  }
-}
-
-const STALE_IF_ERROR: Outcome = { xCache: 'STALE', status: 'hit; detail=stale-if-error' }
-
-function answered(entry: Entry, wanted: Wanted): Landing {
-  return { kind: 'answered', entry, variant: entry.vary.length > 0 ? wanted.variant?.(entry.vary) : undefined }
 }

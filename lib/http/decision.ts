@@ -2,10 +2,11 @@
  * What to do with a request, decided before anything is looked up: which entry it asks for and who may have it, or why
  * the cache is left out. The middleware acts on it, and `explain` shows it.
  */
-import { ALL, typeTag, type Wanted } from '../cache/cache.ts'
+
 import type { Entry } from '../cache/entry.ts'
 import { ageMs } from '../cache/entry.ts'
 import { isTag } from '../cache/names.ts'
+import { ALL, typeTag, type Wanted } from '../cache/reading.ts'
 import type { Clock } from '../cache/tiers.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { CacheRequest, FromRequest } from './exchange.ts'

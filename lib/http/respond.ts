@@ -18,6 +18,8 @@ export const HIT: Outcome = { xCache: 'HIT', status: 'hit' }
 export const STALE: Outcome = { xCache: 'STALE', status: 'hit' }
 export const COLLAPSED: Outcome = { xCache: 'MISS', status: 'fwd=uri-miss; collapsed' }
 
+export const FORWARDED: Outcome = { xCache: 'MISS', status: 'fwd=uri-miss' }
+
 const CACHE_NAME = 'registry-cache'
 
 /** Of an entry, for its replay. */

@@ -1,98 +1,55 @@
 /*
- * L2 on Redis: entries, locks, and the truth about epochs. Every wait has a deadline; the breaker and the link end all
- * waits at once when Redis is gone. Knows the wire (keys, scripts, channel), not what epochs mean.
+ * L2 on Redis: entries, locks, and the truth about epochs. Knows the wire (keys, scripts,
+ * channel), not what epochs mean. Every wait for Redis goes through its link.
  */
 import { hash, randomInt } from 'node:crypto'
-import type { Clock, Deadline, Raise, SharedLookup, SharedTier } from '../cache/tiers.ts'
-import { TierError } from '../errors.ts'
-import { Breaker } from './breaker.ts'
+import type { Deadline, Raise, SharedLookup, SharedTier } from '../cache/tiers.ts'
 import { encodeCause } from './messages.ts'
-import type { Commands, RedisClient } from './redis-client.ts'
+import type { Commands } from './redis-client.ts'
+import { RedisLink, type RedisLinkOptions } from './redis-link.ts'
 import { defineScripts } from './scripts.ts'
 
-export interface RedisTierOptions {
-  readonly client: RedisClient
-  readonly clock: Clock
+export interface RedisTierOptions extends RedisLinkOptions {
   readonly prefix: string
   readonly workerId: string
-  readonly breaker: { readonly failures: number; readonly probeEveryMs: number }
-  readonly redisTimeoutMs: number
   /** The longest life of an entry: epochs outlive it. */
   readonly longestTtlMs: () => number
-  /** Everything that must happen before Redis is believed again. */
-  readonly recover: () => Promise<boolean>
-  readonly onChange: (isUp: boolean, reason: string) => void
-  readonly onError: (error: TierError) => void
   readonly inBackground: (work: Promise<unknown>, reason: string) => void
 }
 
 const WEEK_SECONDS = 7 * 24 * 3600
-/** Error replies that speak of the server, not of the key. */
-const NOT_SERVING = /^(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN)/
 
 export class RedisTier implements SharedTier {
   readonly #options: RedisTierOptions
   readonly #client: Commands
-  readonly #breaker: Breaker
+  readonly #link: RedisLink
   readonly #isCluster: boolean
-  /** Ends a wait: the link is lost, or the breaker opened. */
-  readonly #waits = new Set<(error: TierError) => void>()
-  readonly #listeners: [string, () => void][]
   /** Tags whose epoch was opened lately, so that its life was renewed. */
   #opened = new Map<string, number>()
-  #link = 1
-  #probedLink = 0
-  #roundTrips = { count: 0, totalMs: 0 }
 
   constructor(options: RedisTierOptions) {
     this.#options = options
     this.#client = options.client as Commands
     this.#isCluster = options.client.isCluster === true
-    this.#breaker = new Breaker({
-      ...options.breaker,
-      clock: options.clock,
-      probe: () => this.#probe(),
-      onChange: (isOpen, reason) => {
-        if (isOpen) this.#loseLink(reason)
-        options.onChange(!isOpen, reason)
-      },
-    })
+    this.#link = new RedisLink(options)
     defineScripts(options.client)
-    const lost = (): void => {
-      this.#loseLink('connection lost')
-      this.#breaker.open('connection lost')
-    }
-    const ready = (): void => this.#breaker.probeNow()
-    this.#listeners = [
-      ['close', lost],
-      ['end', lost],
-      ['ready', ready],
-      // A cluster's node came or went: raises may have been lost with it, so ask before believing.
-      ['-node', lost],
-      ['+node', ready],
-    ]
-    for (const [event, listener] of this.#listeners) this.#client.on(event, listener)
-    if (this.#client.status === 'end' || this.#client.status === 'close' || this.#client.status === 'reconnecting')
-      lost()
   }
 
   get link(): number {
-    return this.#link
+    return this.#link.id
   }
 
   isUp(): boolean {
-    return !this.#breaker.isOpen
+    return this.#link.isUp
   }
 
-  /** Round trips so far and their mean, for metrics. */
+  /** Round trips so far, for metrics. */
   get roundTrips(): { readonly count: number; readonly totalMs: number } {
-    return this.#roundTrips
+    return this.#link.roundTrips
   }
 
   stop(): void {
-    this.#breaker.stop()
-    for (const [event, listener] of this.#listeners) this.#client.off(event, listener)
-    this.#loseLink('stopped')
+    this.#link.stop()
   }
 
   // --- keys -----------------------------------------------------------------------------------------------------
@@ -128,12 +85,12 @@ export class RedisTier implements SharedTier {
   async lookup(type: string, hash: string, tags: readonly string[], deadline: Deadline): Promise<SharedLookup> {
     const key = this.entryKey(type, hash)
     if (this.#isCluster) {
-      const [epochs, entry] = await this.#run('lookup', deadline, () =>
+      const [epochs, entry] = await this.#link.run('lookup', deadline, () =>
         Promise.all([this.#openAll(tags), this.#fetch(key)]),
       )
       return { epochs, ...entry }
     }
-    const [ttlMs, values] = await this.#run('lookup', deadline, async () => {
+    const [ttlMs, values] = await this.#link.run('lookup', deadline, async () => {
       // PTTL first: an entry replaced in between then gets too short a life, never too long a one.
       const pipeline = this.#client.pipeline()
       pipeline.pttl(key)
@@ -148,9 +105,9 @@ export class RedisTier implements SharedTier {
   }
 
   async readEpochs(tags: readonly string[], deadline: Deadline): Promise<readonly (number | undefined)[]> {
-    if (this.#isCluster) return await this.#run('epochs', deadline, () => this.#openAll(tags))
+    if (this.#isCluster) return await this.#link.run('epochs', deadline, () => this.#openAll(tags))
     const keys = tags.map((tag) => this.epochKey(tag))
-    const values = await this.#run('epochs', deadline, () => this.#client.mget(...keys))
+    const values = await this.#link.run('epochs', deadline, () => this.#client.mget(...keys))
     return await this.#openMissing(tags, values.map(toEpoch), deadline)
   }
 
@@ -162,7 +119,7 @@ export class RedisTier implements SharedTier {
     const missing = tags.filter((_tag, i) => epochs[i] === undefined)
     this.#renew(tags.filter((_tag, i) => epochs[i] !== undefined))
     if (missing.length === 0) return epochs
-    const opened = await this.#run('open', deadline, () => this.#openAll(missing))
+    const opened = await this.#link.run('open', deadline, () => this.#openAll(missing))
     return tags.map((tag, i) => epochs[i] ?? opened[missing.indexOf(tag)])
   }
 
@@ -170,7 +127,9 @@ export class RedisTier implements SharedTier {
     const seconds = this.#epochSeconds()
     for (const tag of tags) this.#noteOpened(tag)
     return await Promise.all(
-      tags.map((tag) => this.#orRefused(this.#client.registryCacheOpen(this.epochKey(tag), seconds).then(toEpoch))),
+      tags.map((tag) =>
+        this.#link.orRefused(this.#client.registryCacheOpen(this.epochKey(tag), seconds).then(toEpoch)),
+      ),
     )
   }
 
@@ -182,7 +141,7 @@ export class RedisTier implements SharedTier {
     if (due.length === 0) return
     const deadline = { atMs: nowMs + this.#options.redisTimeoutMs, recovering: false }
     this.#options.inBackground(
-      this.#run('renew', deadline, () => this.#openAll(due)).catch(() => {}),
+      this.#link.run('renew', deadline, () => this.#openAll(due)).catch(() => {}),
       'renew',
     )
   }
@@ -204,9 +163,11 @@ export class RedisTier implements SharedTier {
   ): Promise<{ epoch: number; raisedSince: boolean } | undefined> {
     const { clock } = this.#options
     const elapsedUs = Math.ceil((clock.monotonic() - beganAtMs) * 1000)
-    const reply = await this.#run('reveal', deadline, () =>
-      this.#orRefused(this.#client.registryCacheReveal(this.epochKey(tag), this.#epochSeconds(), elapsedUs)),
-    ).catch(() => undefined)
+    const reply = await this.#link
+      .run('reveal', deadline, () =>
+        this.#link.orRefused(this.#client.registryCacheReveal(this.epochKey(tag), this.#epochSeconds(), elapsedUs)),
+      )
+      .catch(() => undefined)
     if (!Array.isArray(reply)) return undefined
     const [epoch, now] = [toEpoch(reply[0]), toEpoch(reply[1])]
     if (epoch === undefined || now === undefined) return undefined
@@ -218,13 +179,13 @@ export class RedisTier implements SharedTier {
   // --- raising --------------------------------------------------------------------------------------------------
 
   async raise(raises: readonly Raise[], cause: string, deadline: Deadline): Promise<readonly (number | undefined)[]> {
-    return await this.#run('raise', deadline, () =>
+    return await this.#link.run('raise', deadline, () =>
       Promise.all(raises.map((raise) => this.#raiseOne(raise, cause, 'registryCacheRaise', []))),
     )
   }
 
   async raiseUnlessChanged(raise: Raise, known: number, deadline: Deadline): Promise<number | undefined> {
-    return await this.#run('raise', deadline, () =>
+    return await this.#link.run('raise', deadline, () =>
       this.#raiseOne(raise, 'foreign', 'registryCacheRaiseUnlessChanged', [known]),
     )
   }
@@ -239,16 +200,16 @@ export class RedisTier implements SharedTier {
     const about = `${workerId} ${encodeCause(cause)} ${tag}`
     const step = randomInt(1, 1001)
     const args = [this.epochKey(tag), floor, step, this.#epochSeconds(), this.channel, this.space, about, tag] as const
-    const epoch = await this.#orRefused(this.#client[script](...args, ...more).then(toEpoch))
+    const epoch = await this.#link.orRefused(this.#client[script](...args, ...more).then(toEpoch))
     if (epoch !== undefined) return epoch
-    return await this.#orRefused(this.#client.registryCacheDrop(...args).then(toEpoch))
+    return await this.#link.orRefused(this.#client.registryCacheDrop(...args).then(toEpoch))
   }
 
   // --- writing --------------------------------------------------------------------------------------------------
 
   async set(type: string, hash: string, envelope: Buffer, ttlMs: number, deadline: Deadline): Promise<void> {
     const px = Math.max(1, Math.ceil(ttlMs))
-    await this.#run('set', deadline, () => this.#client.set(this.entryKey(type, hash), envelope, 'PX', px))
+    await this.#link.run('set', deadline, () => this.#client.set(this.entryKey(type, hash), envelope, 'PX', px))
   }
 
   async lock(
@@ -261,7 +222,7 @@ export class RedisTier implements SharedTier {
   ): Promise<boolean> {
     const key = this.#lockKey(type, hash, stampsHash)
     const px = Math.max(1, Math.ceil(ttlMs))
-    const reply = await this.#run('lock', deadline, () =>
+    const reply = await this.#link.run('lock', deadline, () =>
       this.#client.set(key, `${this.#options.workerId}:${token}`, 'PX', px, 'NX'),
     )
     return reply !== null
@@ -269,7 +230,7 @@ export class RedisTier implements SharedTier {
 
   async unlock(type: string, hash: string, stampsHash: string, token: string, deadline: Deadline): Promise<void> {
     const key = this.#lockKey(type, hash, stampsHash)
-    await this.#run('unlock', deadline, () =>
+    await this.#link.run('unlock', deadline, () =>
       this.#client.registryCacheUnlock(key, `${this.#options.workerId}:${token}`),
     )
   }
@@ -280,7 +241,7 @@ export class RedisTier implements SharedTier {
     stampsHash: string,
     deadline: Deadline,
   ): Promise<{ envelope: Buffer | undefined; ttlMs: number; locked: boolean }> {
-    const [entry, locks] = await this.#run('watch', deadline, () =>
+    const [entry, locks] = await this.#link.run('watch', deadline, () =>
       // The lock is looked at first: a lock that is gone by then has left its entry before.
       Promise.all([
         this.#client.exists(this.#lockKey(type, hash, stampsHash)),
@@ -311,98 +272,6 @@ export class RedisTier implements SharedTier {
       } while (cursor !== '0' && this.isUp())
     }
   }
-
-  // --- waiting --------------------------------------------------------------------------------------------------
-
-  /** What `send` gives, unless the deadline passes, the link is lost or the breaker opens first: then it rejects. */
-  #run<T>(operation: string, deadline: Deadline, send: () => Promise<T>): Promise<T> {
-    const { clock, onError } = this.#options
-    if (this.#breaker.isOpen && !deadline.recovering) {
-      return Promise.reject(new TierError('ERR_REDIS_UNAVAILABLE', operation, 'Redis is left alone for now'))
-    }
-    const sentAtMs = clock.monotonic()
-    return new Promise<T>((resolve, reject) => {
-      const finish = (): void => {
-        this.#waits.delete(end)
-        clock.clearTimeout(timer)
-      }
-      const end = (error: TierError): void => {
-        finish()
-        reject(error)
-      }
-      const timer = clock.setTimeout(
-        () => {
-          const error = new TierError(
-            'ERR_REDIS_TIMEOUT',
-            operation,
-            `no answer within ${this.#options.redisTimeoutMs} ms`,
-          )
-          end(error)
-          onError(error)
-          this.#breaker.failure('no answer in time')
-        },
-        Math.max(0, deadline.atMs - sentAtMs),
-      )
-      this.#waits.add(end)
-      send().then(
-        (value) => {
-          if (!this.#waits.has(end)) return // Too late: it does not count.
-          finish()
-          this.#breaker.success()
-          this.#roundTrips.count++
-          this.#roundTrips.totalMs += clock.monotonic() - sentAtMs
-          resolve(value)
-        },
-        (cause: unknown) => {
-          if (!this.#waits.has(end)) return
-          const message = cause instanceof Error ? cause.message : String(cause)
-          const isReply = isErrorReply(cause)
-          const error = new TierError(isReply ? 'ERR_REDIS_REPLY' : 'ERR_REDIS_UNAVAILABLE', operation, message, cause)
-          end(error)
-          onError(error)
-          if (!isReply) this.#breaker.failure(message)
-          else if (NOT_SERVING.test(message)) this.#breaker.open(message)
-          else this.#breaker.success()
-        },
-      )
-    })
-  }
-
-  /** An error reply to one of several commands is no outage: it shows as undefined. */
-  async #orRefused<T>(reply: Promise<T>): Promise<T | undefined> {
-    try {
-      return await reply
-    } catch (error) {
-      if (!isErrorReply(error) || NOT_SERVING.test((error as Error).message)) throw error
-      this.#options.onError(new TierError('ERR_REDIS_REPLY', 'script', (error as Error).message, error))
-      return undefined
-    }
-  }
-
-  #loseLink(reason: string): void {
-    this.#link++
-    const error = new TierError('ERR_REDIS_UNAVAILABLE', 'wait', reason)
-    for (const end of [...this.#waits]) end(error)
-  }
-
-  /** One PING at a time on a link: on a frozen Redis its late answer tells the moment of the thaw. */
-  async #probe(): Promise<boolean> {
-    const link = this.#link
-    if (this.#client.status !== 'ready' || this.#probedLink === link) return false
-    this.#probedLink = link
-    try {
-      await this.#client.ping()
-      return link === this.#link && (await this.#options.recover()) && link === this.#link
-    } catch {
-      return false
-    } finally {
-      if (this.#probedLink === link) this.#probedLink = 0
-    }
-  }
-}
-
-function isErrorReply(error: unknown): boolean {
-  return error instanceof Error && error.name === 'ReplyError'
 }
 
 function toEpoch(value: unknown): number | undefined {

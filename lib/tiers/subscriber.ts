@@ -4,6 +4,7 @@
  */
 import type { Epochs } from '../cache/epochs.ts'
 import { isTag } from '../cache/names.ts'
+import type { Raises } from '../cache/raises.ts'
 import type { Clock } from '../cache/tiers.ts'
 import { TierError } from '../errors.ts'
 import { Pairing, parseEpochMessage } from './messages.ts'
@@ -15,6 +16,7 @@ export interface SubscriberOptions {
   readonly space: string
   readonly clock: Clock
   readonly epochs: Epochs
+  readonly raises: Raises
   readonly onError: (error: TierError) => void
   /** Live or not, for status displays. */
   readonly onChange?: (isLive: boolean) => void
@@ -209,7 +211,7 @@ export class Subscriber {
   }
 
   #hear(message: string): void {
-    const { clock, epochs, space } = this.#options
+    const { clock, epochs, raises, space } = this.#options
     const told = parseEpochMessage(message)
     if (told) {
       this.#pairing.epochMessage(told.tag, clock.monotonic())
@@ -219,6 +221,6 @@ export class Subscriber {
     }
     if (this.#pairing.bareMessage(message, clock.monotonic())) return
     const isForeign = FOREIGN_TAG.test(message) || (message.includes(':') && epochs.has(message))
-    if (isForeign && isTag(message)) epochs.heardForeign(message)
+    if (isForeign && isTag(message)) raises.heardForeign(message)
   }
 }

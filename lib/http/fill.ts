@@ -1,0 +1,161 @@
+/*
+ * The fill of one miss: watches what the handler sends, decides whether it may be stored and shared, stores it, tells
+ * those who wait. Whatever happens, the flight ends.
+ */
+import { type Entry, makeEntry } from '../cache/entry.ts'
+import type { Flight, Landing } from '../cache/flights.ts'
+import type { Missed, Stored, Wanted } from '../cache/reading.ts'
+import { type CaptureHooks, capture, type Draft, type Ending } from './capture.ts'
+import { identityOf } from './decision.ts'
+import { label, type Outcome, respond } from './respond.ts'
+import type { Exchange, RouteContext } from './route-context.ts'
+import { judge, type Verdict } from './verdict.ts'
+
+export class Fill {
+  readonly #context: RouteContext
+  readonly #exchange: Exchange
+  readonly #missed: Missed
+  readonly #flight: Flight | undefined
+  /** Gives up the turn among the workers. */
+  readonly #done: (() => void) | undefined
+
+  constructor(
+    context: RouteContext,
+    exchange: Exchange,
+    missed: Missed,
+    flight: Flight | undefined,
+    done: (() => void) | undefined,
+  ) {
+    this.#context = context
+    this.#exchange = exchange
+    this.#missed = missed
+    this.#flight = flight
+    this.#done = done
+  }
+
+  /** Watches the response from now on. */
+  watch(): void {
+    const { req, res } = this.#exchange
+    capture(req, res, this.#hooks())
+  }
+
+  #hooks(): CaptureHooks {
+    const { headers, clock, counters, route } = this.#context
+    const { req, res, decision } = this.#exchange
+    const { stale } = this.#missed
+    const nowMs = clock.monotonic()
+    const standIn = stale && nowMs < stale.staleAtMs + stale.staleIfErrorMs ? stale : undefined
+    return {
+      onHead: (draft) => {
+        if (headers) label(res, this.#forwarded(draft))
+      },
+      onEnd: (ending) => this.#conclude(ending),
+      onServerError:
+        standIn &&
+        ((restore) => {
+          restore()
+          this.#flight?.land(answered(standIn, decision.wanted))
+          this.#done?.()
+          counters.of(route.type).stale++
+          respond(req, res, standIn, STALE_IF_ERROR, clock.monotonic(), headers)
+          return true
+        }),
+    }
+  }
+
+  #conclude(ending: Ending): void {
+    const { cache, marks, counters, route, clock, inBackground } = this.#context
+    const missed = this.#missed
+    const flight = this.#flight
+    const { wanted } = this.#exchange.decision
+    const key = `${route.type}:${missed.hash}`
+    if (ending.kind !== 'draft') {
+      const isAborted = ending.kind === 'aborted'
+      flight?.land({ kind: isAborted ? 'abandoned' : 'unshareable' })
+      if (!isAborted && flight) marks.set(key)
+      this.#note('none', isAborted ? 'aborted' : 'not-captured', 0, 0)
+      this.#done?.()
+      return
+    }
+    const verdict = this.#judge(ending.draft, ending.setsCookie, ending.encodedBehindUs)
+    const { content } = verdict
+    const stored: Stored =
+      verdict.reason === undefined
+        ? cache.store(wanted, missed, content)
+        : { tiers: 'none', reason: verdict.reason, entry: makeEntry(content, missed.stamps, clock.monotonic()) }
+    flight?.land(verdict.mayShare ? answered(stored.entry, wanted) : { kind: 'unshareable' })
+    if (stored.tiers !== 'none') marks.delete(key)
+    else if (!verdict.mayShare && flight) marks.set(key)
+    if (stored.tiers === 'none') counters.notStoredFor(stored.reason)
+    // The lock goes after the entry is there, or those who wait for it would compute it again.
+    if (this.#done && stored.tiers === 'both') inBackground(stored.written.then(this.#done), 'unlock')
+    else this.#done?.()
+    const reason = stored.tiers === 'none' ? stored.reason : undefined
+    this.#note(stored.tiers, reason, content.body.byteLength, content.ttlMs)
+  }
+
+  #judge(draft: Draft, setsCookie: boolean, encodedBehindUs: boolean): Verdict {
+    const { route, clock, warn } = this.#context
+    const { req, decision } = this.#exchange
+    const hasLateUser = route.scope === undefined && decision.credential === undefined && identityOf(req) !== undefined
+    if (hasLateUser) {
+      warn(
+        'ERR_CACHE_BEFORE_AUTH',
+        `the cache of ${route.type} is mounted before authentication: it can not tell callers apart. Mount it after`,
+        route.type,
+      )
+    }
+    if (encodedBehindUs) {
+      warn(
+        'ERR_COMPRESSION_BEHIND',
+        `compression runs between the cache of ${route.type} and its handler: nothing is stored. Mount it before the cache`,
+        route.type,
+      )
+    }
+    return judge(draft, route, {
+      credential: decision.credential,
+      hasLateUser,
+      setsCookie,
+      encodedBehindUs,
+      requestNoStore: decision.noStore,
+      nowMs: clock.now(),
+      random: route.jitter === 0 ? 0 : Math.random(),
+    })
+  }
+
+  /** What Cache-Status says of an answer that the handler made. */
+  #forwarded(draft: Draft | undefined): Outcome {
+    const { decision, res } = this.#exchange
+    const how = decision.refresh ? 'fwd=request' : 'fwd=uri-miss'
+    const verdict = draft && this.#judge(draft, res.getHeader('Set-Cookie') !== undefined, false)
+    if (decision.credential !== undefined && verdict?.reason !== undefined) {
+      return { xCache: 'BYPASS', status: `fwd=bypass; detail=${decision.credential}` }
+    }
+    if (verdict === undefined) return { xCache: 'MISS', status: how }
+    return {
+      xCache: 'MISS',
+      status: verdict.reason === undefined ? `${how}; stored` : `${how}; detail=${verdict.reason}`,
+    }
+  }
+
+  #note(tiers: 'both' | 'memory' | 'none', reason: string | undefined, bytes: number, ttlMs: number): void {
+    const { events, route, clock } = this.#context
+    if (tiers !== 'none') this.#context.counters.of(route.type).stores++
+    if (!events.has('store')) return
+    events.emit('store', {
+      type: route.type,
+      key: `${route.type}:${this.#exchange.decision.wanted.hash}`,
+      tiers,
+      ...(reason === undefined ? {} : { reason }),
+      bytes,
+      ttlMs,
+      handlerMs: clock.monotonic() - this.#missed.began.atMs,
+    })
+  }
+}
+
+const STALE_IF_ERROR: Outcome = { xCache: 'STALE', status: 'hit; detail=stale-if-error' }
+
+export function answered(entry: Entry, wanted: Wanted): Landing {
+  return { kind: 'answered', entry, variant: entry.vary.length > 0 ? wanted.variant?.(entry.vary) : undefined }
+}

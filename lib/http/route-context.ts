@@ -1,0 +1,44 @@
+/*
+ * What the middleware and the fill of a miss share: the parts that one route works with, and what one request carries.
+ */
+import type { Cache } from '../cache/cache.ts'
+import type { Counters } from '../cache/counters.ts'
+import type { Fleet } from '../cache/fleet.ts'
+import type { Marks } from '../cache/marks.ts'
+import type { Clock } from '../cache/tiers.ts'
+import type { ErrorCode } from '../errors.ts'
+import type { Events } from '../events.ts'
+import type { Decider, Decision } from './decision.ts'
+import type { CacheRequest, CacheResponse, Next } from './exchange.ts'
+import type { RouteOptions } from './route-options.ts'
+
+/** What the requests of one route have in common. */
+export interface RouteContext {
+  readonly route: RouteOptions
+  readonly decider: Decider
+  readonly cache: Cache
+  readonly fleet: Fleet
+  readonly marks: Marks
+  readonly counters: Counters
+  readonly events: Events
+  readonly clock: Clock
+  readonly enabled: boolean
+  /** Whether to write Cache-Status and X-Cache. */
+  readonly headers: boolean
+  readonly warn: (code: ErrorCode, message: string, key: string) => void
+  readonly inBackground: (work: Promise<unknown>, reason: string) => void
+  /** Something of ours threw: the request goes on without the cache. */
+  readonly onDefect: (cause: unknown) => void
+}
+
+/** What one request carries through the functions below. */
+export interface Exchange {
+  readonly req: CacheRequest
+  readonly res: CacheResponse
+  readonly next: Next
+  readonly decision: Decision
+  readonly startedAtMs: number
+  /** Counted already: a request is one hit, one miss or one bypass, however often it has to look. */
+  isCounted: boolean
+  isPassed: boolean
+}
