@@ -110,6 +110,11 @@ function summary(counts: [type: string, count: number][]): string {
 const stop = new AbortController()
 // `once`: a second Ctrl-C ends the process the hard way.
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => stop.abort(new Error('the gateway is stopping')))
+if (process.env.npm_lifecycle_event) {
+  // `npm start` puts a shell between npm and us that ends at SIGTERM without passing it on: we are then left to another parent.
+  const parent = process.ppid
+  setInterval(() => process.ppid === parent || stop.abort(), 250).unref()
+}
 
 const cleanUp: (() => Promise<unknown>)[] = []
 try {

@@ -111,4 +111,13 @@ describe('two instances of the example on one Redis and one PostgreSQL', functio
     expect(starting.output.stdout).to.not.contain('Ready on')
     expect(starting.output.stderr).to.equal('')
   })
+
+  it('ends when npm, which started it, gets SIGTERM', async () => {
+    const started = runExample({ DATABASE_URL: postgres.url, MCP_SERVERS: '' }, ['npm', 'start'])
+    programs.push(started)
+    await started.ready()
+    await started.stop('SIGTERM')
+    await until(() => started.processes().length === 0, { describe: 'the gateway to follow npm' })
+    expect(started.output.stdout).to.match(/Stopping\n$/)
+  })
 })

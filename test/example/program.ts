@@ -24,9 +24,11 @@ export interface Program {
   stop(signal?: NodeJS.Signals): Promise<number | NodeJS.Signals | null>
 }
 
+const directly = [process.execPath, '--import', 'ts-blank-space/register', 'server.ts']
+
 /** Starts the example with these variables and nothing else of ours but the PATH, on a free port. */
-export function runExample(env: Record<string, string> = {}): Program {
-  const child = spawn(process.execPath, ['--import', 'ts-blank-space/register', 'server.ts'], {
+export function runExample(env: Record<string, string> = {}, [command = '', ...args]: string[] = directly): Program {
+  const child = spawn(command, args, {
     cwd: folder,
     env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
