@@ -406,6 +406,7 @@ export class RegistryCache {
   }
 
   #raised(tag: string, cause: string, worker: string, own: boolean): void {
+    if (!own || cause === 'foreign') this.#counters.invalidations++
     if (tag === ALL) this.#memory.clear()
     else if (tag.startsWith(ALL)) {
       const type = tag.slice(ALL.length)
