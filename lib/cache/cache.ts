@@ -220,7 +220,7 @@ export class Cache {
       const verdict = worst(epochs.settle(question, reply.epochs))
       if (verdict === 'void') return undefined
       if (verdict !== 'verified') return this.#missed(wanted, 'none')
-      const entry = await this.#take(wanted, hash, reply, deadline)
+      const entry = await this.#take(wanted, hash, reply, question.sentAtMs, deadline)
       if (entry === 'again') return undefined
       if (entry?.kind === 'vary' && wanted.variant && hash === wanted.hash) {
         hash = wanted.variant(entry.vary)
@@ -241,11 +241,11 @@ export class Cache {
     wanted: Wanted,
     hash: string,
     reply: { readonly envelope: Buffer | undefined; readonly ttlMs: number },
+    sentAtMs: number,
     deadline: Deadline,
   ): Promise<Entry | undefined | 'again'> {
     const { clock, memory, questions, onError } = this.options
     if (!reply.envelope) return this.#currentInMemory(wanted)
-    const arrivedAtMs = clock.monotonic()
     const decoded = decodeEntry(reply.envelope)
     if (!decoded)
       onError('ERR_ENTRY_CORRUPT', 'lookup', `the value of ${wanted.type}:${hash} is no entry of this version`)
@@ -258,8 +258,11 @@ export class Cache {
       if (answer !== 'verified') return answer === 'void' ? 'again' : undefined
     }
     if (!this.#isCurrent(decoded.stamps, wanted.tags)) return undefined
-    const leftMs = Math.min(reply.ttlMs, lifetimeMs(decoded.content)) - (clock.monotonic() - arrivedAtMs)
-    const entry = makeEntry(decoded.content, decoded.stamps, clock.monotonic(), leftMs)
+    const nowMs = clock.monotonic()
+    // Counted from when it was asked for: its way here is part of its life.
+    const leftMs = Math.min(reply.ttlMs, lifetimeMs(decoded.content)) - (nowMs - sentAtMs)
+    if (leftMs <= 0) return undefined
+    const entry = makeEntry(decoded.content, decoded.stamps, nowMs, leftMs)
     if (entry.kind !== 'vary' && !this.#accepted(wanted, entry)) return undefined
     memory.set(wanted.type, hash, entry)
     return entry

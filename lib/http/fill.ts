@@ -73,7 +73,9 @@ export class Fill {
       const isAborted = ending.kind === 'aborted'
       flight?.land({ kind: isAborted ? 'abandoned' : 'unshareable' })
       if (!isAborted && flight) marks.set(key)
-      this.#note('none', isAborted ? 'aborted' : 'not-captured', 0, 0)
+      const reason = isAborted ? 'aborted' : 'not-captured'
+      counters.notStoredFor(reason)
+      this.#note('none', reason, 0, 0)
       this.#done?.()
       return
     }
