@@ -22,8 +22,8 @@ export interface RedisClient {
   defineCommand(name: string, definition: { numberOfKeys?: number; lua: string; readOnly?: boolean }): void
   pipeline(): unknown
   ping(): Promise<string>
-  on(event: string, listener: (...args: never[]) => void): unknown
-  off(event: string, listener: (...args: never[]) => void): unknown
+  on(event: string, listener: (...args: unknown[]) => void): unknown
+  off(event: string, listener: (...args: unknown[]) => void): unknown
 }
 
 /** The commands, as promises. Apart, since ioredis' overloads do not reduce to an interface that a caller could satisfy. */

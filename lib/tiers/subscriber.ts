@@ -99,11 +99,11 @@ export class Subscriber {
       return
     }
     this.#connection = connection
-    const listeners: [string, (...args: never[]) => void][] = [
+    const listeners: [string, (...args: unknown[]) => void][] = [
       ['ready', () => void this.#subscribe(connection)],
       ['close', () => this.#lost('the subscriber lost its connection')],
       ['end', () => this.#reconnect()],
-      ['message', (_channel: string, message: string) => this.#hear(message)],
+      ['message', (_channel, message) => this.#hear(String(message))],
       ['error', () => this.#settleStart?.()],
     ]
     for (const [event, listener] of listeners) connection.on(event, listener)
