@@ -26,6 +26,7 @@ export type {
   StoreEvent,
 } from './events.ts'
 export type { CacheRequest, CacheResponse, FromExchange, FromRequest, Handler, Next } from './http/exchange.ts'
+export type { ExplainedEntry, ExplainedStamp, Explanation } from './http/explain.ts'
 export type { InvalidateOnOptions } from './http/invalidate-on.ts'
 export type { CacheMiddlewareOptions } from './http/route-options.ts'
 export {

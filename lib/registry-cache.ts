@@ -18,14 +18,15 @@ import { OptionError } from './errors.ts'
 import { type CacheEventName, type CacheEvents, Events } from './events.ts'
 import { CacheMiddleware } from './http/cache-middleware.ts'
 import { Decider } from './http/decision.ts'
-import type { Handler } from './http/exchange.ts'
+import type { CacheRequest, Handler } from './http/exchange.ts'
+import { type Explanation, explain } from './http/explain.ts'
 import {
   type InvalidateOnDeps,
   type InvalidateOnOptions,
   makeInvalidateOn,
   resolveInvalidateOn,
 } from './http/invalidate-on.ts'
-import { type CacheMiddlewareOptions, resolveRouteOptions } from './http/route-options.ts'
+import { type CacheMiddlewareOptions, type RouteOptions, resolveRouteOptions } from './http/route-options.ts'
 import {
   dependents,
   type RegistryCacheOptions,
@@ -182,10 +183,7 @@ export class RegistryCache {
    * @throws OptionError
    */
   middleware(options: CacheMiddlewareOptions): RegistryCacheMiddleware {
-    const route = resolveRouteOptions(options, (type) => ({
-      ttlMs: this.#ttlMs(type),
-      maxStalenessMs: this.#maxStalenessMs(type),
-    }))
+    const route = this.#route(options)
     this.#checkTypo(route.type)
     this.#noteLife(route.ttlMs + Math.max(route.staleWhileRevalidateMs, route.staleIfErrorMs))
     const { clock, enabled, headers } = this.#options
@@ -250,6 +248,27 @@ export class RegistryCache {
       onError: this.#upkeep.failed,
     }
     return makeInvalidateOn({ ...options, types: options.types ?? ownTypes }, () => deps)
+  }
+
+  /**
+   * The decision for a request, as data: what a middleware with these options would do with it now, and why. Looks at this
+   * worker's memory only, and changes nothing. `req` is Express' own, or an object with `method`, `path`, `query` and
+   * `headers`.
+   * @throws OptionError
+   */
+  explain(req: CacheRequest, options: CacheMiddlewareOptions): Explanation {
+    const route = this.#route(options)
+    const nothing = (): void => {}
+    const { clock, prefix } = this.#options
+    const decider = new Decider({ route, clock, memo: undefined, onError: nothing, onBadScope: nothing })
+    return explain(req, route, decider, this.#cache, (type, hash) => `${prefix}registry:${type}:${hash}`)
+  }
+
+  #route(options: CacheMiddlewareOptions): RouteOptions {
+    return resolveRouteOptions(options, (type) => ({
+      ttlMs: this.#ttlMs(type),
+      maxStalenessMs: this.#maxStalenessMs(type),
+    }))
   }
 
   // --- values ---------------------------------------------------------------------------------------------------
