@@ -135,16 +135,18 @@ const NAMES = [
 /** Checks everything, once. Throws OptionError. */
 export function resolveOptions(options: RegistryCacheOptions = {}): ResolvedOptions {
   checkNames('', options, NAMES)
+  // Defaults of destructuring: undefined means omitted, null is a bad value.
+  const { types = {}, memory = {}, breaker: givenBreaker = {}, silence = [] } = options
   const maxStaleness = checkNumber('maxStaleness', options.maxStaleness, SECONDS, 5)
   const defaultTtl = checkNumber('defaultTtl', options.defaultTtl, TTL, 20)
-  const breaker = checkNames('breaker', options.breaker ?? {}, ['failures', 'probeEvery'])
+  const breaker = checkNames('breaker', givenBreaker, ['failures', 'probeEvery'])
   return Object.freeze({
     redis: checkRedis(options.redis),
     enabled: checkBoolean('enabled', options.enabled, true),
     prefix: checkPrefix(options.prefix),
-    types: resolveTypes(options.types ?? {}, defaultTtl, maxStaleness),
+    types: resolveTypes(types, defaultTtl, maxStaleness),
     defaultTtlMs: defaultTtl * 1000,
-    memory: resolveMemory(options.memory ?? {}),
+    memory: resolveMemory(memory),
     maxStalenessMs: maxStaleness * 1000,
     whenRedisIsDown: checkOneOf(
       'whenRedisIsDown',
@@ -161,7 +163,7 @@ export function resolveOptions(options: RegistryCacheOptions = {}): ResolvedOpti
     lockTtlMs: checkNumber('lockTtl', options.lockTtl, { ...SECONDS, max: 3600 }, 5) * 1000,
     headers: checkBoolean('headers', options.headers, true),
     logger: checkMethods('logger', options.logger, ['debug', 'info', 'warn', 'error']),
-    silence: new Set(checkList('silence', options.silence ?? [], isString, 'codes')),
+    silence: new Set(checkList('silence', silence, isString, 'codes')),
     clock: checkMethods('clock', options.clock, ['now', 'monotonic', 'setTimeout', 'clearTimeout']) ?? systemClock,
   })
 }
@@ -173,7 +175,8 @@ function checkRedis(redis: RedisClient | undefined): RedisClient | undefined {
   throw new OptionError(
     'ERR_OPTION_REDIS',
     'redis',
-    redis,
+    // A URL, most often, and it may hold a password: it is not repeated.
+    typeof redis === 'string' ? '(hidden)' : redis,
     `an ioredis Redis or Cluster, or an iovalkey client (${why})`,
   )
 }
@@ -220,7 +223,7 @@ function resolveTypes(
   defaultTtl: number,
   maxStaleness: number,
 ): Map<string, ResolvedType> {
-  checkNames('types', types, Object.keys(types))
+  checkNames('types', types, Object.keys(types ?? {}))
   const resolved = new Map<string, ResolvedType>()
   for (const name of new Set([...Object.keys(BUILT_IN_TYPES), ...Object.keys(types)])) {
     if (!isType(name)) throw new OptionError('ERR_TYPE_NAME', `types.${name}`, name, TYPE_NAME)
@@ -239,7 +242,7 @@ function resolveType(
 ): ResolvedType {
   const option = `types.${name}`
   const builtIn = BUILT_IN_TYPES[name]
-  const fields: TypeOptions = typeof given === 'number' ? { ttl: given } : (given ?? {})
+  const fields: TypeOptions = typeof given === 'number' ? { ttl: given } : given === undefined ? {} : given
   checkNames(option, fields, ['ttl', 'dependsOn', 'maxStaleness'])
   const at = typeof given === 'number' ? option : `${option}.ttl`
   const isTypeName = (item: unknown): item is string => isType(item)

@@ -60,15 +60,26 @@ export function resolveInvalidateOn(
   }
   const isName = (item: unknown): item is string => isType(item)
   const { methods, types, tags, when, replicaLag } = options
+  // Neither a type nor a tag: it would invalidate nothing, ever.
+  if (isEmpty(types) && (tags === undefined || isEmpty(tags))) {
+    throw new OptionError('ERR_OPTION_CONFLICT', 'types', types, 'at least one type, or tags')
+  }
+  const verbs = methods === undefined ? [] : checkList('methods', methods, isToken, 'methods')
   return Object.freeze({
-    methods:
-      methods && new Set(checkList('methods', methods, isToken, 'methods').map((method) => method.toUpperCase())),
-    types: types && checkList('types', types, isName, TYPE_NAME, 'ERR_TYPE_NAME'),
+    // An empty list is no methods, which means every unsafe one.
+    methods: verbs.length === 0 ? undefined : new Set(verbs.map((method) => method.toUpperCase())),
+    types: types === undefined ? undefined : checkList('types', types, isName, TYPE_NAME, 'ERR_TYPE_NAME'),
     tags:
-      typeof tags === 'function' ? tags : tags && checkList('tags', tags, isTag, 'a well-formed tag', 'ERR_TAG_NAME'),
+      tags === undefined || typeof tags === 'function'
+        ? tags
+        : checkList('tags', tags, isTag, 'a well-formed tag', 'ERR_TAG_NAME'),
     when: checkFunction('when', when),
     replicaLagMs: checkNumber('replicaLag', replicaLag, SECONDS, 0) * 1000,
   })
+}
+
+function isEmpty(list: unknown): boolean {
+  return Array.isArray(list) && list.length === 0
 }
 
 export function makeInvalidateOn(options: InvalidateOnResolved, deps: () => InvalidateOnDeps): Handler {

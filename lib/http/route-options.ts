@@ -99,19 +99,22 @@ export function resolveRouteOptions(
   defaultsOf: (type: string) => TypeDefaults,
 ): RouteOptions {
   checkNames('', options, NAMES)
-  const { type, scope } = options
+  // Defaults of destructuring: undefined means omitted, null is a bad value.
+  const { type, scope, query: givenQuery = {}, vary = [], status = [200] } = options
   if (type === undefined) throw new OptionError('ERR_OPTION_MISSING', 'type', type, TYPE_NAME)
   if (!isType(type)) throw new OptionError('ERR_TYPE_NAME', 'type', type, TYPE_NAME)
   if (scope !== undefined && scope !== 'public' && typeof scope !== 'function') {
     throw new OptionError('ERR_OPTION_TYPE', 'scope', scope, "'public' or a function of the request")
   }
-  const query = checkNames('query', options.query ?? {}, ['allow', 'ignore'])
-  if (query.allow !== undefined && query.ignore !== undefined) {
-    const both = (query.allow as unknown[]).filter((name) => (query.ignore as unknown[]).includes(name))
-    if (both.length > 0)
-      throw new OptionError('ERR_OPTION_CONFLICT', 'query', both[0], 'no name both allowed and ignored')
+  const query = checkNames('query', givenQuery, ['allow', 'ignore'])
+  const names = (option: string, value: unknown): ReadonlySet<string> =>
+    new Set(checkList(option, value, isString, 'names'))
+  const allow = query.allow === undefined ? undefined : names('query.allow', query.allow)
+  const ignore = names('query.ignore', query.ignore === undefined ? [] : query.ignore)
+  const both = [...ignore].find((name) => allow?.has(name))
+  if (both !== undefined) {
+    throw new OptionError('ERR_OPTION_CONFLICT', 'query', both, 'no name both allowed and ignored')
   }
-  const names = (option: string, value: unknown): readonly string[] => checkList(option, value, isString, 'names')
   const defaults = defaultsOf(type)
   const seconds = (option: 'staleWhileRevalidate' | 'staleIfError'): number =>
     checkNumber(option, options[option], SECONDS, 0) * 1000
@@ -119,13 +122,13 @@ export function resolveRouteOptions(
     type,
     ttlMs: checkNumber('ttl', options.ttl, TTL, defaults.ttlMs / 1000) * 1000,
     scope,
-    allow: query.allow === undefined ? undefined : new Set(names('query.allow', query.allow)),
-    ignore: new Set(names('query.ignore', query.ignore ?? [])),
-    vary: checkList('vary', options.vary ?? [], isToken, 'header names').map((name) => name.toLowerCase()),
+    allow,
+    ignore,
+    vary: checkList('vary', vary, isToken, 'header names').map((name) => name.toLowerCase()),
     honoursResponse: honours('responseCacheControl', options.responseCacheControl, 'honour'),
     honoursRequest: honours('requestCacheControl', options.requestCacheControl, 'ignore'),
     tags: checkFunction('tags', options.tags),
-    status: new Set(checkList('status', options.status ?? [200], isStatus, STATUS, 'ERR_OPTION_RANGE')),
+    status: new Set(checkList('status', status, isStatus, STATUS, 'ERR_OPTION_RANGE')),
     maxStalenessMs: checkNumber('maxStaleness', options.maxStaleness, SECONDS, defaults.maxStalenessMs / 1000) * 1000,
     staleWhileRevalidateMs: seconds('staleWhileRevalidate'),
     staleIfErrorMs: seconds('staleIfError'),
