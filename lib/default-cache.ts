@@ -102,7 +102,7 @@ export interface ServerLike {
  * `cache.start()`: when Redis is down too.
  * @throws OptionError when `server` is no server
  */
-export async function attachSubscriber(server: ServerLike): Promise<void> {
+export function attachSubscriber(server: ServerLike): Promise<void> {
   if (typeof server !== 'object' || server === null || typeof server.once !== 'function') {
     throw new OptionError('ERR_OPTION_TYPE', 'server', server, 'an http.Server, as app.listen() returns it')
   }
@@ -115,5 +115,5 @@ export async function attachSubscriber(server: ServerLike): Promise<void> {
       if (servers.size === 0) void cache.stop()
     })
   }
-  await cache.start()
+  return cache.start()
 }

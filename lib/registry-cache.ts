@@ -17,6 +17,7 @@ import { checkFunction, checkList, checkNames, checkNumber, closest } from './ch
 import { OptionError } from './errors.ts'
 import { type CacheEventName, type CacheEvents, Events } from './events.ts'
 import { CacheMiddleware } from './http/cache-middleware.ts'
+import { Compressor } from './http/compress.ts'
 import { Decider } from './http/decision.ts'
 import type { CacheRequest, Handler } from './http/exchange.ts'
 import { type Explanation, explain } from './http/explain.ts'
@@ -76,6 +77,7 @@ export class RegistryCache {
   readonly #fleet: Fleet
   readonly #values: Values
   readonly #marks: Marks
+  readonly #compressor: Compressor
   readonly #counters = new Counters()
   readonly #events = new Events()
   readonly #upkeep: Upkeep
@@ -150,6 +152,10 @@ export class RegistryCache {
     })
     this.#fleet = new Fleet(this.#cache, resolved.lockTtlMs)
     this.#marks = new Marks(clock)
+    this.#compressor = new Compressor({
+      inBackground,
+      onGrown: (type, entry, bytes) => this.#memory.grow(type, entry, bytes),
+    })
     this.#values = new Values({
       cache: this.#cache,
       fleet: this.#fleet,
@@ -211,6 +217,7 @@ export class RegistryCache {
       events: this.#events,
       clock,
       enabled,
+      compressor: route.compress ? this.#compressor : undefined,
       headers,
       warn,
       inBackground,

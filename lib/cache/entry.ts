@@ -39,8 +39,8 @@ export interface Entry extends Content, Stamps {
   readonly storedAtMs: number
   readonly staleAtMs: number
   readonly deleteAtMs: number
-  /** What it counts against the memory bound. */
-  readonly bytes: number
+  /** What it counts against the memory bound; more when variants of its body were made. */
+  bytes: number
   /** Where the HTTP side keeps what it prepared for replay; dropped with the entry. */
   prepared: unknown
 }

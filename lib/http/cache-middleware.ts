@@ -15,9 +15,9 @@ import type { Flight } from '../cache/flights.ts'
 import type { Missed, Wanted } from '../cache/reading.ts'
 import type { HitTier } from '../events.ts'
 import type { Decision } from './decision.ts'
-import { type CacheResponse, type Handler, isOver, type Next, notePassage, takeCharge } from './exchange.ts'
+import { type CacheResponse, type InnerHandler, isOver, type Next, notePassage, takeCharge } from './exchange.ts'
 import { answered, Fill } from './fill.ts'
-import { COLLAPSED, FORWARDED, HIT, label, type Outcome, respond, STALE } from './respond.ts'
+import { addVary, COLLAPSED, FORWARDED, type Form, HIT, label, type Outcome, respond, STALE } from './respond.ts'
 import type { Exchange, RouteContext } from './route-context.ts'
 
 export class CacheMiddleware {
@@ -29,7 +29,7 @@ export class CacheMiddleware {
     this.#typeCounters = options.counters.of(options.route.type)
   }
 
-  readonly handle: Handler = (req, res, next) => {
+  readonly handle: InnerHandler = (req, res, next) => {
     const { route, decider, cache, clock, enabled } = this.#options
     if (!enabled) return next()
     notePassage(req, route.type)
@@ -144,12 +144,24 @@ export class CacheMiddleware {
   // --- answering from the cache -----------------------------------------------------------------------------------
 
   #hit(exchange: Exchange, entry: Entry, tier: HitTier, outcome: Outcome = HIT): void {
-    const { clock, events, headers, route } = this.#options
+    const { compressor, route } = this.#options
+    const form = compressor?.choose(route.type, entry, exchange.req.headers['accept-encoding'])
+    if (form instanceof Promise) {
+      // The client takes no other form, and it is not made yet.
+      void form
+        .catch(() => undefined)
+        .then((made) => isOver(exchange.res) || this.#send(exchange, entry, tier, outcome, made))
+    } else this.#send(exchange, entry, tier, outcome, form)
+  }
+
+  #send(exchange: Exchange, entry: Entry, tier: HitTier, outcome: Outcome, form: Form | undefined): void {
+    const { clock, events, headers, route, compressor } = this.#options
     const { req, res } = exchange
+    if (compressor) addVary(res, ACCEPT_ENCODING)
     this.#count(exchange, 'hits', false)
     if (outcome === STALE) this.#typeCounters.stale++
     const nowMs = clock.monotonic()
-    const { status, bytes } = respond(req, res, entry, outcome, nowMs, headers)
+    const { status, bytes } = respond(req, res, entry, outcome, nowMs, headers, form)
     const name = outcome === STALE ? 'stale' : 'hit'
     if (!events.has(name)) return
     events.emit(name, {
@@ -223,3 +235,5 @@ export class CacheMiddleware {
     )
   }
 }
+
+const ACCEPT_ENCODING = ['Accept-Encoding']

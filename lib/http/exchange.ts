@@ -9,6 +9,7 @@ export interface CacheRequest extends IncomingMessage {
   readonly originalUrl?: string
   readonly path?: string
   readonly query?: unknown
+  readonly params?: unknown
   readonly app?: unknown
   readonly route?: unknown
   /** Set by authentication middlewares (passport, express-jwt). */
@@ -23,7 +24,10 @@ export interface CacheResponse extends ServerResponse {
 export type Next = (error?: unknown) => void
 
 /** What `app.use`, `router.get` and the like take. */
-export type Handler = (req: CacheRequest, res: CacheResponse, next: Next) => void
+export type Handler = (req: IncomingMessage, res: ServerResponse, next: Next) => void
+
+/** The same inside: Express' own request and response. */
+export type InnerHandler = (req: CacheRequest, res: CacheResponse, next: Next) => void
 
 /** A callback that takes the request; an application may declare it with Express' own `Request`. */
 export type FromRequest<T> = { bivarianceHack(req: CacheRequest): T }['bivarianceHack']

@@ -7,7 +7,7 @@ import type { Flight, Landing } from '../cache/flights.ts'
 import type { Missed, Stored, Wanted } from '../cache/reading.ts'
 import { type CaptureHooks, capture, type Draft, type Ending } from './capture.ts'
 import { identityOf } from './decision.ts'
-import { label, type Outcome, respond } from './respond.ts'
+import { addVary, label, type Outcome, respond } from './respond.ts'
 import type { Exchange, RouteContext } from './route-context.ts'
 import { judge, type Verdict } from './verdict.ts'
 
@@ -40,13 +40,14 @@ export class Fill {
   }
 
   #hooks(): CaptureHooks {
-    const { headers, clock, counters, route } = this.#context
+    const { headers, clock, counters, route, compressor } = this.#context
     const { req, res, decision } = this.#exchange
     const { stale } = this.#missed
     const nowMs = clock.monotonic()
     const standIn = stale && nowMs < stale.staleAtMs + stale.staleIfErrorMs ? stale : undefined
     return {
       onHead: (draft) => {
+        if (compressor) addVary(res, ['Accept-Encoding'])
         if (headers) label(res, this.#forwarded(draft))
       },
       onEnd: (ending) => this.#conclude(ending),

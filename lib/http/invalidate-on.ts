@@ -12,7 +12,14 @@ import { isTag, isType } from '../cache/names.ts'
 import { checkFunction, checkList, checkNames, checkNumber, isToken } from '../check.ts'
 import { type ErrorCode, OptionError } from '../errors.ts'
 import { SECONDS, TYPE_NAME } from '../options.ts'
-import { type CacheRequest, type CacheResponse, type FromExchange, type Handler, passedTypes } from './exchange.ts'
+import {
+  type CacheRequest,
+  type CacheResponse,
+  type FromExchange,
+  type Handler,
+  type Next,
+  passedTypes,
+} from './exchange.ts'
 
 export interface InvalidateOnOptions {
   /** Default: every method but GET, HEAD, OPTIONS and TRACE. */
@@ -83,7 +90,7 @@ function isEmpty(list: unknown): boolean {
 }
 
 export function makeInvalidateOn(options: InvalidateOnResolved, deps: () => InvalidateOnDeps): Handler {
-  return function invalidateOn(req, res, next) {
+  return function invalidateOn(req: CacheRequest, res: CacheResponse, next: Next) {
     const method = req.method ?? 'GET'
     if (options.methods ? !options.methods.has(method) : SAFE.has(method)) return next()
     const types = options.types ?? passedTypes(req)

@@ -22,14 +22,25 @@ export const FORWARDED: Outcome = { xCache: 'MISS', status: 'fwd=uri-miss' }
 
 const CACHE_NAME = 'registry-cache'
 
-/** Of an entry, for its replay. */
-interface Prepared {
+/** The bytes that an entry is sent as, and what goes with them: the entry's own, or a compressed variant of them. */
+export interface Form {
+  readonly coding: string | undefined
+  readonly body: Buffer
   readonly etag: string | undefined
-  readonly modifiedAt: number | undefined
   /** The head for one outcome within one second. */
   head: OutgoingHttpHeaders
   second: number
   outcome: Outcome | undefined
+}
+
+export function makeForm(body: Buffer, etag: string | undefined, coding: string | undefined): Form {
+  return { coding, body, etag, head: {}, second: -1, outcome: undefined }
+}
+
+/** What is kept on an entry for its replay. */
+interface Prepared {
+  readonly identity: Form
+  readonly modifiedAt: number | undefined
 }
 
 /** Writes the whole answer. Returns the status that went out and the bytes of its body. */
@@ -40,17 +51,17 @@ export function respond(
   outcome: Outcome,
   nowMs: number,
   headers: boolean,
+  form: Form = identityOf(entry),
 ): { readonly status: number; readonly bytes: number } {
-  const prepared = preparedOf(entry)
   for (const name of entry.removed) res.removeHeader(name)
   const isOk = entry.status >= 200 && entry.status < 300
   const { 'if-none-match': inm, 'if-modified-since': ims } = req.headers
   const isConditional = isOk && (inm !== undefined || ims !== undefined)
-  const head = headOf(entry, prepared, outcome, nowMs, headers)
+  const head = headOf(entry, form, outcome, nowMs, headers)
   const before = headers ? res.getHeader('Cache-Status') : undefined
   if (before !== undefined) res.setHeader('Cache-Status', `${String(before)}, ${String(head['Cache-Status'])}`)
   if (entry.vary.length > 0) addVary(res, entry.vary)
-  if (isConditional && isNotModified(inm, ims, prepared.etag, prepared.modifiedAt)) {
+  if (isConditional && isNotModified(inm, ims, form.etag, preparedOf(entry).modifiedAt)) {
     for (const name of ['Content-Type', 'Content-Length', 'Transfer-Encoding']) res.removeHeader(name)
     res.writeHead(304, without(head, before !== undefined))
     res.end()
@@ -61,8 +72,12 @@ export function respond(
     res.end()
     return { status: entry.status, bytes: 0 }
   }
-  res.end(entry.body)
-  return { status: entry.status, bytes: entry.body.byteLength }
+  res.end(form.body)
+  return { status: entry.status, bytes: form.body.byteLength }
+}
+
+export function identityOf(entry: Entry): Form {
+  return preparedOf(entry).identity
 }
 
 function preparedOf(entry: Entry): Prepared {
@@ -71,40 +86,35 @@ function preparedOf(entry: Entry): Prepared {
     entry.headers.find(([name]) => name.toLowerCase() === wanted)?.[1]
   const etag = get('etag')
   const prepared: Prepared = {
-    etag: typeof etag === 'string' ? etag : undefined,
+    identity: makeForm(entry.body, typeof etag === 'string' ? etag : undefined, undefined),
     // RFC 9111 section 4.3.2: without Last-Modified the Date of the stored response counts.
     modifiedAt: toTime(get('last-modified')) ?? toTime(get('date')),
-    head: {},
-    second: -1,
-    outcome: undefined,
   }
   entry.prepared = prepared
   return prepared
 }
 
-function headOf(
-  entry: Entry,
-  prepared: Prepared,
-  outcome: Outcome,
-  nowMs: number,
-  headers: boolean,
-): OutgoingHttpHeaders {
+function headOf(entry: Entry, form: Form, outcome: Outcome, nowMs: number, headers: boolean): OutgoingHttpHeaders {
   const age = Math.floor(ageMs(entry, nowMs) / 1000)
   const ttl = Math.ceil((entry.staleAtMs - nowMs) / 1000)
   const second = age * 4096 + (ttl & 4095)
-  if (prepared.second === second && prepared.outcome === outcome) return prepared.head
+  if (form.second === second && form.outcome === outcome) return form.head
   const head: OutgoingHttpHeaders = {}
   for (const [name, value] of entry.headers) head[name] = value as string | string[]
-  head['Content-Length'] = entry.body.byteLength
+  if (form.coding !== undefined) {
+    head['Content-Encoding'] = form.coding
+    for (const name of Object.keys(head)) if (name.toLowerCase() === 'etag') head[name] = form.etag
+  }
+  head['Content-Length'] = form.body.byteLength
   head.Age = age
   if (headers) {
     const status = outcome.status === 'hit' ? `hit; ttl=${ttl}` : outcome.status
     head['Cache-Status'] = `${CACHE_NAME}; ${status}`
     head['X-Cache'] = outcome.xCache
   }
-  prepared.head = head
-  prepared.second = second
-  prepared.outcome = outcome
+  form.head = head
+  form.second = second
+  form.outcome = outcome
   return head
 }
 
@@ -122,7 +132,7 @@ export function addVary(res: CacheResponse, names: readonly string[]): void {
   const before = res.getHeader('Vary')
   const present = varyNames(before as string | string[] | undefined)
   if (present === '*') return
-  const missing = names.filter((name) => !present.includes(name))
+  const missing = names.filter((name) => !present.includes(name.toLowerCase()))
   if (missing.length === 0) return
   const all = before === undefined ? missing : [before, ...missing]
   res.setHeader('Vary', all.map(String).join(', '))

@@ -8,6 +8,7 @@ import type { Marks } from '../cache/marks.ts'
 import type { Clock } from '../cache/tiers.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Events } from '../events.ts'
+import type { Compressor } from './compress.ts'
 import type { Decider, Decision } from './decision.ts'
 import type { CacheRequest, CacheResponse, Next } from './exchange.ts'
 import type { RouteOptions } from './route-options.ts'
@@ -23,6 +24,8 @@ export interface RouteContext {
   readonly events: Events
   readonly clock: Clock
   readonly enabled: boolean
+  /** Where the route keeps br and gzip variants. */
+  readonly compressor: Compressor | undefined
   /** Whether to write Cache-Status and X-Cache. */
   readonly headers: boolean
   readonly warn: (code: ErrorCode, message: string, key: string) => void

@@ -2,7 +2,16 @@
  * The options of one cache middleware: checked once, in milliseconds, frozen. The defaults stand here.
  */
 import { isType } from '../cache/names.ts'
-import { checkFunction, checkList, checkNames, checkNumber, checkOneOf, isString, isToken } from '../check.ts'
+import {
+  checkBoolean,
+  checkFunction,
+  checkList,
+  checkNames,
+  checkNumber,
+  checkOneOf,
+  isString,
+  isToken,
+} from '../check.ts'
 import { OptionError } from '../errors.ts'
 import { SECONDS, TTL, TYPE_NAME } from '../options.ts'
 import type { FromRequest } from './exchange.ts'
@@ -60,6 +69,7 @@ export interface RouteOptions {
   readonly staleWhileRevalidateMs: number
   readonly staleIfErrorMs: number
   readonly jitter: number
+  readonly compress: boolean
   readonly bypass: FromRequest<boolean> | undefined
   readonly refresh: FromRequest<boolean> | undefined
 }
@@ -78,6 +88,7 @@ const NAMES = [
   'staleWhileRevalidate',
   'staleIfError',
   'jitter',
+  'compress',
   'bypass',
   'refresh',
 ] as const satisfies readonly (keyof CacheMiddlewareOptions)[]
@@ -133,6 +144,7 @@ export function resolveRouteOptions(
     staleWhileRevalidateMs: seconds('staleWhileRevalidate'),
     staleIfErrorMs: seconds('staleIfError'),
     jitter: checkNumber('jitter', options.jitter, { min: 0, max: 1 }, 0),
+    compress: checkBoolean('compress', options.compress, false),
     bypass: checkFunction('bypass', options.bypass),
     refresh: checkFunction('refresh', options.refresh),
   })

@@ -85,6 +85,17 @@ export class Memory implements MemoryTier {
     }
   }
 
+  /** The entry counts so many bytes more from now on. It was just used, so it is among the first; if it is kept at all. */
+  grow(type: string, entry: Entry, bytes: number): void {
+    for (const [hash, kept] of this.#types.get(type)?.entries() ?? []) {
+      if (kept !== entry) continue
+      this.delete(type, hash)
+      entry.bytes += bytes
+      this.set(type, hash, entry)
+      return
+    }
+  }
+
   /** Bytes of memos and marks, which count against the same bound. */
   account(bytes: number): void {
     this.#otherBytes += bytes

@@ -24,6 +24,8 @@ export interface SubscriberOptions {
 
 const RETRY_MS = 500
 const HEARTBEAT_MS = 1000
+/** A connection that is not live by then is given up: it may be half-open from the start, and nothing would ever say so. */
+const LIVE_WITHIN_MS = 5000
 /** How long `start` waits for the first subscription before it resolves all the same. */
 const START_MS = 2000
 
@@ -101,7 +103,13 @@ export class Subscriber {
     this.#connection = connection
     const listeners: [string, (...args: unknown[]) => void][] = [
       ['ready', () => void this.#subscribe(connection)],
-      ['close', () => this.#lost('the subscriber lost its connection')],
+      [
+        'close',
+        () => {
+          this.#lost('the subscriber lost its connection')
+          this.#expectLive(connection)
+        },
+      ],
       ['end', () => this.#reconnect()],
       ['message', (_channel, message) => this.#hear(String(message))],
       ['error', () => this.#settleStart?.()],
@@ -112,6 +120,15 @@ export class Subscriber {
       connection.on('error', () => {}) // A closing client may still emit one.
     }
     connection.connect().catch(() => {}) // Reported by its events.
+    this.#expectLive(connection)
+  }
+
+  #expectLive(connection: Commands): void {
+    const { clock } = this.#options
+    clock.clearTimeout(this.#timer)
+    this.#timer = clock.setTimeout(() => {
+      if (connection === this.#connection && !this.#isLive) this.#reconnect()
+    }, LIVE_WITHIN_MS)
   }
 
   /** On a cluster any node hears what is published on any: one plain connection, to a node that is there. */
@@ -142,7 +159,9 @@ export class Subscriber {
     } catch (cause) {
       onError(new TierError('ERR_SUBSCRIBER_LOST', 'subscribe', (cause as Error).message, cause))
       this.#settleStart?.()
-      if (connection === this.#connection) this.#timer = clock.setTimeout(() => this.#reconnect(), RETRY_MS)
+      if (connection !== this.#connection) return
+      clock.clearTimeout(this.#timer)
+      this.#timer = clock.setTimeout(() => this.#reconnect(), RETRY_MS)
       return
     }
     if (connection !== this.#connection || connection.status !== 'ready') return
@@ -159,6 +178,7 @@ export class Subscriber {
   /** Asks for a sign of life; two beats without one and the connection is half-open. */
   #beat(connection: Commands): void {
     const { clock } = this.#options
+    clock.clearTimeout(this.#timer)
     this.#timer = clock.setTimeout(() => {
       if (connection !== this.#connection || !this.#isLive) return
       if (clock.monotonic() - this.#lastPongMs > 2.5 * HEARTBEAT_MS) {
