@@ -84,6 +84,7 @@ export class RegistryCache {
   readonly #workerId = randomBytes(6).toString('hex')
   #longestTtlMs: number
   #retry: unknown
+  #starts = 0
 
   /** @throws OptionError */
   constructor(options: RegistryCacheOptions = {}) {
@@ -167,17 +168,23 @@ export class RegistryCache {
 
   // --- life -----------------------------------------------------------------------------------------------------
 
-  /** Attaches the subscriber. Idempotent; resolves when Redis is down too, and keeps trying. Never rejects. */
+  /** Attaches the subscriber. Idempotent, also after `stop`; resolves when Redis is down too, and keeps trying. Never rejects. */
   async start(): Promise<void> {
-    if (this.#options.enabled) await this.#subscriber?.start()
+    if (!this.#options.enabled) return
+    this.#starts++
+    this.#redis?.start()
+    await this.#subscriber?.start()
   }
 
   /** Detaches everything: no timer, socket or listener of ours is left. Idempotent, safe before `start`, bounded in time. */
   async stop(): Promise<void> {
+    const starts = this.#starts
     this.#upkeep.runPutOff()
     if (this.#redis?.isUp() && this.#epochs.pendingRaises > 0) await this.#raises.tellPending(false)
-    this.#options.clock.clearTimeout(this.#retry)
     await this.#upkeep.settled()
+    // Started again while this waited, by a server that came as the last one went: the later call counts.
+    if (this.#starts !== starts) return
+    this.#options.clock.clearTimeout(this.#retry)
     this.#subscriber?.stop()
     this.#redis?.stop()
   }

@@ -40,9 +40,12 @@ export class Upkeep {
     this.#background.add(settled)
   }
 
-  /** Waits for all of it; each piece has a deadline of its own. */
+  /** Waits for all of it, and for what that started; each piece has a deadline of its own. */
   async settled(): Promise<void> {
-    while (this.#background.size > 0) await Promise.allSettled([...this.#background])
+    // Under traffic there is always more: bounded passes, or it would wait for as long as requests come.
+    for (let pass = 0; pass < 3 && this.#background.size > 0; pass++) {
+      await Promise.allSettled([...this.#background])
+    }
   }
 
   /** Runs it once: after so many milliseconds, or now at `runPutOff`. */

@@ -73,6 +73,12 @@ export class Breaker {
     })
   }
 
+  /** Goes on after `stop`: one that is open probes again. */
+  start(): void {
+    this.#isStopped = false
+    this.probeNow()
+  }
+
   stop(): void {
     this.#isStopped = true
     this.#options.clock.clearTimeout(this.#timer)

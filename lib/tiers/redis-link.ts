@@ -30,6 +30,7 @@ export class RedisLink {
   readonly #listeners: [string, () => void][]
   #id = 1
   #probed = 0
+  #isStopped = false
   #roundTrips = { count: 0, totalMs: 0 }
 
   constructor(options: RedisLinkOptions) {
@@ -44,10 +45,7 @@ export class RedisLink {
         options.onChange(!isOpen, reason)
       },
     })
-    const lost = (): void => {
-      this.#lose('connection lost')
-      this.#breaker.open('connection lost')
-    }
+    const lost = (): void => this.#connectionLost()
     const ready = (): void => this.#breaker.probeNow()
     this.#listeners = [
       ['close', lost],
@@ -57,8 +55,7 @@ export class RedisLink {
       ['-node', lost],
       ['+node', ready],
     ]
-    for (const [event, listener] of this.#listeners) this.#client.on(event, listener)
-    if (['end', 'close', 'reconnecting'].includes(this.#client.status)) lost()
+    this.#listen()
   }
 
   /** Changes whenever the connection is lost or the breaker opens. */
@@ -76,7 +73,16 @@ export class RedisLink {
     return this.#roundTrips
   }
 
+  /** Goes on after `stop`; nothing otherwise. */
+  start(): void {
+    if (!this.#isStopped) return
+    this.#isStopped = false
+    this.#breaker.start()
+    this.#listen()
+  }
+
   stop(): void {
+    this.#isStopped = true
     this.#breaker.stop()
     for (const [event, listener] of this.#listeners) this.#client.off(event, listener)
     this.#lose('stopped')
@@ -145,6 +151,16 @@ export class RedisLink {
       this.#options.onError(new TierError('ERR_REDIS_REPLY', 'script', (error as Error).message, error))
       return undefined
     }
+  }
+
+  #listen(): void {
+    for (const [event, listener] of this.#listeners) this.#client.on(event, listener)
+    if (['end', 'close', 'reconnecting'].includes(this.#client.status)) this.#connectionLost()
+  }
+
+  #connectionLost(): void {
+    this.#lose('connection lost')
+    this.#breaker.open('connection lost')
   }
 
   #lose(reason: string): void {

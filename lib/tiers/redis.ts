@@ -48,6 +48,11 @@ export class RedisTier implements SharedTier {
     return this.#link.roundTrips
   }
 
+  /** Needed after `stop` only. */
+  start(): void {
+    this.#link.start()
+  }
+
   stop(): void {
     this.#link.stop()
   }
