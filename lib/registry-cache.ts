@@ -2,6 +2,7 @@
  * The composition root: the only file that constructs things. A RegistryCache is the facade over one worker's cache.
  */
 import { randomBytes } from 'node:crypto'
+import type { RequestListener } from 'node:http'
 import { Cache } from './cache/cache.ts'
 import { Counters } from './cache/counters.ts'
 import { Epochs } from './cache/epochs.ts'
@@ -21,12 +22,15 @@ import { Compressor } from './http/compress.ts'
 import { Decider } from './http/decision.ts'
 import type { CacheRequest, Handler } from './http/exchange.ts'
 import { type Explanation, explain } from './http/explain.ts'
+import { FrontDoor, type FrontRoute } from './http/front-door.ts'
+import { countHit } from './http/hit.ts'
 import {
   type InvalidateOnDeps,
   type InvalidateOnOptions,
   makeInvalidateOn,
   resolveInvalidateOn,
 } from './http/invalidate-on.ts'
+import type { RouteContext } from './http/route-context.ts'
 import { type CacheMiddlewareOptions, type RouteOptions, resolveRouteOptions } from './http/route-options.ts'
 import {
   dependents,
@@ -78,6 +82,7 @@ export class RegistryCache {
   readonly #values: Values
   readonly #marks: Marks
   readonly #compressor: Compressor
+  readonly #frontDoor: FrontDoor
   readonly #counters = new Counters()
   readonly #events = new Events()
   readonly #upkeep: Upkeep
@@ -153,6 +158,7 @@ export class RegistryCache {
     })
     this.#fleet = new Fleet(this.#cache, resolved.lockTtlMs)
     this.#marks = new Marks(clock)
+    this.#frontDoor = new FrontDoor(this.#cache, resolved.headers, (bytes) => this.#memory.account(bytes))
     this.#compressor = new Compressor({
       inBackground,
       onGrown: (type, entry, bytes) => this.#memory.grow(type, entry, bytes),
@@ -214,8 +220,17 @@ export class RegistryCache {
           route.type,
         ),
     })
-    const { handle } = new CacheMiddleware({
+    const compressor = route.compress ? this.#compressor : undefined
+    const front: FrontRoute | undefined = route.front && {
+      door: this.#frontDoor,
       route,
+      decider,
+      compressor,
+      onHit: (hit) => countHit(context, hit),
+    }
+    const context: RouteContext = {
+      route,
+      front,
       decider,
       cache: this.#cache,
       fleet: this.#fleet,
@@ -224,12 +239,13 @@ export class RegistryCache {
       events: this.#events,
       clock,
       enabled,
-      compressor: route.compress ? this.#compressor : undefined,
+      compressor,
       headers,
       warn,
       inBackground,
       onDefect: (cause) => onError('ERR_CALLBACK_THREW', 'request', String(cause), cause),
-    })
+    }
+    const { handle } = new CacheMiddleware(context)
     const middleware: Handler = function registryCache(req, res, next) {
       handle(req, res, next)
     }
@@ -276,6 +292,19 @@ export class RegistryCache {
     const { clock, prefix } = this.#options
     const decider = new Decider({ route, clock, memo: undefined, onError: nothing, onBadScope: nothing })
     return explain(req, route, decider, this.#cache, (type, hash) => `${prefix}registry:${type}:${hash}`)
+  }
+
+  /**
+   * A request listener for `http.createServer` (or https) that answers hits of routes marked `front: true` before Express
+   * is entered, and hands everything else to `app`. On such hits no middleware runs; a `hit` event with `via: 'front'`
+   * serves logs.
+   * @throws OptionError when `app` is no function
+   */
+  front(app: (req: never, res: never) => unknown): RequestListener {
+    if (typeof app !== 'function') {
+      throw new OptionError('ERR_OPTION_TYPE', 'app', app, 'an Express app, or another request listener')
+    }
+    return this.#options.enabled ? this.#frontDoor.listener(app) : (app as RequestListener)
   }
 
   #route(options: CacheMiddlewareOptions): RouteOptions {

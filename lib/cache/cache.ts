@@ -89,6 +89,18 @@ export class Cache {
     return this.#missed(wanted, answer === 'verified' && isUntouched ? 'both' : 'none', answer === 'down')
   }
 
+  /** Whether a request for this is being computed, under the stamps that are known now. No I/O. */
+  isFlying(wanted: Wanted): boolean {
+    const missed = this.#missed(wanted, 'both')
+    return this.options.flights.find(`${wanted.type}:${missed.hash}`, missed.stamps) !== undefined
+  }
+
+  /** Whether L1 has an entry that would be fresh if its epochs were verified. No I/O. */
+  isInMemory(wanted: Wanted): boolean {
+    const entry = this.#inMemory(wanted)
+    return entry !== undefined && this.options.clock.monotonic() < entry.staleAtMs
+  }
+
   /** The miss that this would be, by what is known now. No I/O. */
   missedAsKnown(wanted: Wanted): Missed {
     return this.#missed(wanted, 'both')

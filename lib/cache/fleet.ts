@@ -8,6 +8,7 @@ import { decodeEntry, type Entry, lifetimeMs, makeEntry, type Stamps } from './e
 import { areSame } from './flights.ts'
 import { hash32 } from './json.ts'
 import type { Missed, Wanted } from './reading.ts'
+import type { Deadline } from './tiers.ts'
 
 export type Turn =
   /** Compute, and call `done` when the answer is stored or there is none. */
@@ -29,10 +30,14 @@ export class Fleet {
     this.#lockTtlMs = lockTtlMs
   }
 
-  /** Resolves when it is this worker's turn to compute, or with the entry when another was quicker. Never rejects. */
-  async turn(wanted: Wanted, missed: Missed): Promise<Turn> {
+  /**
+   * Resolves when it is this worker's turn to compute, or with the entry when another was quicker. `deadline` is what is
+   * left to the request for Redis: it bounds the asking for the lock, not the waiting for another worker. Never rejects.
+   */
+  async turn(wanted: Wanted, missed: Missed, deadline: Deadline): Promise<Turn> {
     const { shared, clock } = this.#cache.options
-    if (!shared?.isUp() || this.#lockTtlMs === 0 || missed.reach !== 'both') return { entry: undefined, done: nothing }
+    const isAlone = this.#lockTtlMs === 0 || missed.reach !== 'both' || clock.monotonic() >= deadline.atMs
+    if (!shared?.isUp() || isAlone) return { entry: undefined, done: nothing }
     const { type } = wanted
     const { hash } = missed
     const stampsHash = hashOf(missed.stamps)
@@ -47,7 +52,7 @@ export class Fleet {
       },
     }
     try {
-      if (await shared.lock(type, hash, stampsHash, token, this.#lockTtlMs, this.#cache.deadline())) return held
+      if (await shared.lock(type, hash, stampsHash, token, this.#lockTtlMs, deadline)) return held
       for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 1.5, LONGEST_PAUSE_MS)) {
         const leftMs = endsAtMs - clock.monotonic()
         if (leftMs <= 0) break

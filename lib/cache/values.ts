@@ -12,6 +12,7 @@ import type { Flight, Landing } from './flights.ts'
 import { canonical, checkJson, hash32 } from './json.ts'
 import { isTag } from './names.ts'
 import { ALL, type Missed, type Stored, typeTag, type Wanted } from './reading.ts'
+import type { Deadline } from './tiers.ts'
 
 /** What tells the values of one type apart; JSON, in any order of members. */
 export type Filters = Readonly<Record<string, unknown>>
@@ -47,7 +48,7 @@ export class Values {
 
   async get(type: string, filters: Filters | undefined): Promise<unknown> {
     const wanted = this.#wanted(type, filters, [])
-    const entry = await this.#find(wanted)
+    const entry = await this.#find(wanted, this.#cache.deadline())
     if (!('body' in entry)) {
       this.#counters.of(type).misses++
       return undefined
@@ -79,7 +80,8 @@ export class Values {
   ): Promise<T> {
     const wanted = this.#wanted(type, filters, typeof tags === 'function' ? [] : tags)
     for (let waits = 0; ; waits++) {
-      const found = await this.#find(wanted)
+      const deadline = this.#cache.deadline()
+      const found = await this.#find(wanted, deadline)
       if ('body' in found) return parse(found) as T
       const { flights } = this.#cache.options
       const key = `${type}:${found.hash}`
@@ -89,7 +91,7 @@ export class Values {
       if (!joined) {
         if (waits === 0) this.#counters.of(type).misses++
         const flight = mayShare ? flights.lead(key, found.stamps) : undefined
-        return await this.#lead(wanted, found, flight, load, costs, tags)
+        return await this.#lead(wanted, found, deadline, flight, load, costs, tags)
       }
       if (waits === 0) {
         this.#counters.of(type).misses++
@@ -105,12 +107,13 @@ export class Values {
   async #lead<T>(
     wanted: Wanted,
     missed: Missed,
+    deadline: Deadline,
     flight: Flight | undefined,
     load: () => T | Promise<T>,
     costs: ValueCosts,
     tags: readonly string[] | RevealTags<T>,
   ): Promise<T> {
-    const turn = await this.#fleet.turn(wanted, missed)
+    const turn = await this.#fleet.turn(wanted, missed, deadline)
     if (turn.entry) {
       flight?.land({ kind: 'answered', entry: turn.entry, variant: undefined })
       return parse(turn.entry) as T
@@ -152,13 +155,14 @@ export class Values {
     }
     const tags = [...missed.stamps.tags]
     const epochs = [...missed.stamps.epochs]
+    const deadline = this.#cache.deadline()
     for (const tag of Array.isArray(revealed) ? revealed : [undefined]) {
       if (!isTag(tag)) {
         this.#report(new TierError('ERR_TAG_NAME', 'tags', `the value yields a malformed tag: ${String(tag)}`))
         return undefined
       }
       if (tags.includes(tag)) continue
-      const epoch = await this.#cache.options.epochs.reveal(tag, missed.began, this.#cache.deadline())
+      const epoch = await this.#cache.options.epochs.reveal(tag, missed.began, deadline)
       if (epoch === undefined) return undefined
       tags.push(tag)
       epochs.push(epoch)
@@ -191,11 +195,11 @@ export class Values {
     return stored
   }
 
-  async #find(wanted: Wanted): Promise<Entry | Missed> {
+  async #find(wanted: Wanted, deadline: Deadline): Promise<Entry | Missed> {
     const { clock } = this.#cache.options
     const known = this.#cache.find(wanted)
     if (known && clock.monotonic() < known.staleAtMs) return this.#hit(wanted, known, 'memory')
-    const reading = await this.#cache.read(wanted, this.#cache.deadline())
+    const reading = await this.#cache.read(wanted, deadline)
     return 'entry' in reading ? this.#hit(wanted, reading.entry, reading.tier) : reading
   }
 

@@ -13,11 +13,24 @@ import type { TypeCounters } from '../cache/counters.ts'
 import type { Entry } from '../cache/entry.ts'
 import type { Flight } from '../cache/flights.ts'
 import type { Missed, Wanted } from '../cache/reading.ts'
+import type { Deadline } from '../cache/tiers.ts'
 import type { HitTier } from '../events.ts'
-import type { Decision } from './decision.ts'
 import { type CacheResponse, type InnerHandler, isOver, type Next, notePassage, takeCharge } from './exchange.ts'
 import { answered, Fill } from './fill.ts'
-import { addVary, COLLAPSED, FORWARDED, type Form, HIT, label, type Outcome, respond, STALE } from './respond.ts'
+import { countHit } from './hit.ts'
+import { targetOf } from './request-key.ts'
+import {
+  addVary,
+  COLLAPSED,
+  FORWARDED,
+  type Form,
+  HIT,
+  identityOf,
+  label,
+  type Outcome,
+  respond,
+  STALE,
+} from './respond.ts'
 import type { Exchange, RouteContext } from './route-context.ts'
 
 export class CacheMiddleware {
@@ -30,7 +43,7 @@ export class CacheMiddleware {
   }
 
   readonly handle: InnerHandler = (req, res, next) => {
-    const { route, decider, cache, clock, enabled } = this.#options
+    const { route, decider, cache, clock, enabled, front } = this.#options
     if (!enabled) return next()
     notePassage(req, route.type)
     if (req.method !== 'GET' && req.method !== 'HEAD') return next()
@@ -44,6 +57,7 @@ export class CacheMiddleware {
     }
     const decision = decider.decide(req)
     if (typeof decision === 'string') return this.#bypass(res, next, decision)
+    if (front) front.door.learn(req, front, () => targetOf(req, route))
     const exchange: Exchange = {
       req,
       res,
@@ -57,7 +71,7 @@ export class CacheMiddleware {
       const entry = cache.find(decision.wanted)
       if (entry !== undefined) {
         if (exchange.startedAtMs < entry.staleAtMs) return this.#hit(exchange, entry, 'memory')
-        if (this.#mayServeStale(exchange, entry) && this.#isFlying(decision, cache.missedAsKnown(decision.wanted))) {
+        if (this.#mayServeStale(exchange, entry) && cache.isFlying(decision.wanted)) {
           return this.#hit(exchange, entry, 'memory', STALE)
         }
       }
@@ -99,10 +113,11 @@ export class CacheMiddleware {
       if (reading.isDown && reading.reach === 'none') return this.#bypass(res, () => this.#pass(exchange), 'redis-down')
       if (decision.onlyIfCached) return this.#gatewayTimeout(exchange)
       const key = `${route.type}:${reading.hash}`
-      if (waits > 1 || !this.#mayFly(exchange, reading, key)) return await this.#lead(exchange, reading, undefined)
+      if (waits > 1 || !this.#mayFly(exchange, reading, key))
+        return await this.#lead(exchange, reading, undefined, deadline)
       const { flights } = cache.options
       const flight = flights.find(key, reading.stamps)
-      if (flight === undefined) return await this.#lead(exchange, reading, flights.lead(key, reading.stamps))
+      if (flight === undefined) return await this.#lead(exchange, reading, flights.lead(key, reading.stamps), deadline)
       if (reading.stale && this.#mayServeStale(exchange, reading.stale)) {
         return this.#hit(exchange, reading.stale, 'memory', STALE)
       }
@@ -111,7 +126,7 @@ export class CacheMiddleware {
       if (landing.kind === 'unshareable') marks.set(key)
       if (landing.kind === 'answered' && this.#isFor(wanted, landing.entry, landing.variant)) {
         this.#typeCounters.coalesced++
-        this.#count(exchange, 'misses', true)
+        this.#countMiss(exchange, true)
         respond(exchange.req, res, landing.entry, COLLAPSED, clock.monotonic(), this.#options.headers)
         return
       }
@@ -123,11 +138,6 @@ export class CacheMiddleware {
     const { decision, req } = exchange
     const isOwn = decision.credential !== undefined || decision.noStore || decision.refresh
     return !isOwn && missed.reach !== 'none' && req.method === 'GET' && !this.#options.marks.has(key)
-  }
-
-  #isFlying(decision: Decision, missed: Missed): boolean {
-    const { flights } = this.#options.cache.options
-    return flights.find(`${decision.wanted.type}:${missed.hash}`, missed.stamps) !== undefined
   }
 
   /** Only when it has landed is it known by which headers answers vary: it is for those with the leader's values. */
@@ -155,53 +165,41 @@ export class CacheMiddleware {
   }
 
   #send(exchange: Exchange, entry: Entry, tier: HitTier, outcome: Outcome, form: Form | undefined): void {
-    const { clock, events, headers, route, compressor } = this.#options
+    const { clock, headers, compressor, front } = this.#options
     const { req, res } = exchange
     if (compressor) addVary(res, ACCEPT_ENCODING)
-    this.#count(exchange, 'hits', false)
-    if (outcome === STALE) this.#typeCounters.stale++
-    const nowMs = clock.monotonic()
-    const { status, bytes } = respond(req, res, entry, outcome, nowMs, headers, form)
-    const name = outcome === STALE ? 'stale' : 'hit'
-    if (!events.has(name)) return
-    events.emit(name, {
-      type: route.type,
-      key: `${route.type}:${exchange.decision.wanted.hash}`,
-      tier,
-      ageMs: nowMs - entry.storedAtMs,
-      method: req.method ?? 'GET',
-      url: req.originalUrl ?? req.url ?? '',
-      status,
-      bytes,
-      durationMs: clock.monotonic() - exchange.startedAtMs,
-      via: 'route',
-    })
+    const sent = respond(req, res, entry, outcome, clock.monotonic(), headers, form)
+    if (front && sent.status === entry.status) front.door.record(req, res, entry, front, form ?? identityOf(entry))
+    if (exchange.isCounted) return
+    exchange.isCounted = true
+    const { startedAtMs, decision } = exchange
+    countHit(this.#options, { req, hash: decision.wanted.hash, entry, tier, outcome, sent, startedAtMs, via: 'route' })
   }
 
   #gatewayTimeout(exchange: Exchange): void {
-    this.#count(exchange, 'misses', false)
+    this.#countMiss(exchange, false)
     const { res } = exchange
     if (this.#options.headers) label(res, { xCache: 'MISS', status: 'fwd=request; detail=only-if-cached' })
     res.statusCode = 504
     res.end()
   }
 
-  #count(exchange: Exchange, what: 'hits' | 'misses', collapsed: boolean): void {
+  #countMiss(exchange: Exchange, collapsed: boolean): void {
     if (exchange.isCounted) return
     exchange.isCounted = true
     const { events, route } = this.#options
-    this.#typeCounters[what]++
-    if (what === 'misses' && events.has('miss')) {
+    this.#typeCounters.misses++
+    if (events.has('miss')) {
       events.emit('miss', { type: route.type, key: `${route.type}:${exchange.decision.wanted.hash}`, collapsed })
     }
   }
 
   // --- running the handler ----------------------------------------------------------------------------------------
 
-  async #lead(exchange: Exchange, missed: Missed, flight: Flight | undefined): Promise<void> {
+  async #lead(exchange: Exchange, missed: Missed, flight: Flight | undefined, deadline: Deadline): Promise<void> {
     const { cache, fleet } = this.#options
     const { req, res, decision } = exchange
-    const turn = flight ? await fleet.turn(decision.wanted, missed) : undefined
+    const turn = flight ? await fleet.turn(decision.wanted, missed, deadline) : undefined
     if (turn?.entry) {
       flight?.land(answered(turn.entry, decision.wanted))
       if (!isOver(res)) this.#hit(exchange, turn.entry, 'redis')
@@ -212,7 +210,7 @@ export class CacheMiddleware {
       turn?.done()
       return
     }
-    if (decision.credential === undefined) this.#count(exchange, 'misses', false)
+    if (decision.credential === undefined) this.#countMiss(exchange, false)
     else this.#countBypass(decision.credential)
     if (req.method === 'HEAD') {
       if (this.#options.headers) label(res, FORWARDED)

@@ -68,7 +68,7 @@ export class Compressor {
     const params = { [constants.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY, ...size }
     const body = coding === 'br' ? await toBrotli(entry.body, { params }) : await toGzip(entry.body)
     const { etag } = identityOf(entry)
-    const coded = makeForm(body, etag === undefined ? undefined : codedEtag(etag, coding), coding)
+    const coded = makeForm(body, entry.headers, etag === undefined ? undefined : codedEtag(etag, coding), coding)
     variants.set(coding, coded)
     this.#onGrown(type, entry, body.byteLength)
     return coded

@@ -10,7 +10,7 @@ import { ALL, typeTag, type Wanted } from '../cache/reading.ts'
 import type { Clock } from '../cache/tiers.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { CacheRequest, FromRequest } from './exchange.ts'
-import { type Memo, requestHash, variantHash } from './request-key.ts'
+import { type Memo, requestHash, targetHash, variantHash } from './request-key.ts'
 import type { RouteOptions } from './route-options.ts'
 import { parseRequest } from './storable.ts'
 
@@ -43,8 +43,11 @@ export class Decider {
     this.#baseTags = Object.freeze([typeTag(options.route.type), ALL])
   }
 
-  /** The decision, or the reason for which the cache is left out. Never throws. */
-  decide(req: CacheRequest): Decision | string {
+  /**
+   * The decision, or the reason for which the cache is left out. Never throws. `target` is given where the request has not
+   * been through Express, so that its path and query are known by an earlier one's.
+   */
+  decide(req: CacheRequest, target?: string): Decision | string {
     const { route, memo } = this.#options
     const bypass = this.#call(req, 'bypass', route.bypass)
     if (bypass === FAILED) return 'bypass-error'
@@ -60,7 +63,7 @@ export class Decider {
     }
     const tags = this.#tags(req)
     if (typeof tags === 'string') return tags
-    const hash = requestHash(req, route, scope, memo)
+    const hash = target === undefined ? requestHash(req, route, scope, memo) : targetHash(target, req, route, scope)
     if (typeof hash !== 'string') return hash.bypass
     const credential = route.scope === undefined ? credentialOf(req) : undefined
     return this.#honouring(req, {

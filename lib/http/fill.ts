@@ -7,7 +7,7 @@ import type { Flight, Landing } from '../cache/flights.ts'
 import type { Missed, Stored, Wanted } from '../cache/reading.ts'
 import { type CaptureHooks, capture, type Draft, type Ending } from './capture.ts'
 import { identityOf } from './decision.ts'
-import { addVary, label, type Outcome, respond } from './respond.ts'
+import { addVary, identityOf as formOf, label, type Outcome, respond } from './respond.ts'
 import type { Exchange, RouteContext } from './route-context.ts'
 import { judge, type Verdict } from './verdict.ts'
 
@@ -65,10 +65,11 @@ export class Fill {
   }
 
   #conclude(ending: Ending): void {
-    const { cache, marks, counters, route, clock, inBackground } = this.#context
+    const { cache, marks, counters, route, clock, inBackground, front } = this.#context
     const missed = this.#missed
     const flight = this.#flight
-    const { wanted } = this.#exchange.decision
+    const { req, res, decision } = this.#exchange
+    const { wanted } = decision
     const key = `${route.type}:${missed.hash}`
     if (ending.kind !== 'draft') {
       const isAborted = ending.kind === 'aborted'
@@ -86,6 +87,9 @@ export class Fill {
       verdict.reason === undefined
         ? cache.store(wanted, missed, content)
         : { tiers: 'none', reason: verdict.reason, entry: makeEntry(content, missed.stamps, clock.monotonic()) }
+    if (front && stored.tiers !== 'none' && res.statusCode === content.status) {
+      front.door.record(req, res, stored.entry, front, formOf(stored.entry))
+    }
     flight?.land(verdict.mayShare ? answered(stored.entry, wanted) : { kind: 'unshareable' })
     if (stored.tiers !== 'none') marks.delete(key)
     else if (!verdict.mayShare && flight) marks.set(key)

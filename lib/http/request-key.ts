@@ -28,17 +28,27 @@ export function requestHash(
     const known = memo?.get(memoKey)
     if (known !== undefined) return known
   }
+  const target = targetOf(req, route)
+  if (typeof target !== 'string') return target
+  const hash = targetHash(target, req, route, scope)
+  if (memoKey !== undefined) memo?.set(memoKey, hash)
+  return hash
+}
+
+/** Path and query in canonical form: the part of the key that is a function of the URL alone. */
+export function targetOf(req: CacheRequest, route: RouteOptions): string | { readonly bypass: string } {
   const query = chosenQuery(req, route)
   if (query === undefined) return { bypass: 'query' }
-  let text: string
   try {
-    text = canonical(['response', pathOf(req), query, scopeOf(route, scope), headersOf(req, route.vary)])
+    return canonical([pathOf(req), query])
   } catch {
     return { bypass: 'query-error' }
   }
-  const hash = hash32(text)
-  if (memoKey !== undefined) memo?.set(memoKey, hash)
-  return hash
+}
+
+/** The key's hash of a target for one caller. */
+export function targetHash(target: string, req: CacheRequest, route: RouteOptions, scope: string | undefined): string {
+  return hash32(`["response",${target},${canonical([scopeOf(route, scope), headersOf(req, route.vary)])}]`)
 }
 
 /** The hash of the variant for this request's values of the headers that answers vary by. */

@@ -26,6 +26,7 @@ const CACHE_NAME = 'registry-cache'
 export interface Form {
   readonly coding: string | undefined
   readonly body: Buffer
+  readonly headers: Entry['headers']
   readonly etag: string | undefined
   /** The head for one outcome within one second. */
   head: OutgoingHttpHeaders
@@ -33,8 +34,13 @@ export interface Form {
   outcome: Outcome | undefined
 }
 
-export function makeForm(body: Buffer, etag: string | undefined, coding: string | undefined): Form {
-  return { coding, body, etag, head: {}, second: -1, outcome: undefined }
+export function makeForm(
+  body: Buffer,
+  headers: Entry['headers'],
+  etag: string | undefined,
+  coding: string | undefined,
+): Form {
+  return { coding, body, headers, etag, head: {}, second: -1, outcome: undefined }
 }
 
 /** What is kept on an entry for its replay. */
@@ -86,7 +92,7 @@ function preparedOf(entry: Entry): Prepared {
     entry.headers.find(([name]) => name.toLowerCase() === wanted)?.[1]
   const etag = get('etag')
   const prepared: Prepared = {
-    identity: makeForm(entry.body, typeof etag === 'string' ? etag : undefined, undefined),
+    identity: makeForm(entry.body, entry.headers, typeof etag === 'string' ? etag : undefined, undefined),
     // RFC 9111 section 4.3.2: without Last-Modified the Date of the stored response counts.
     modifiedAt: toTime(get('last-modified')) ?? toTime(get('date')),
   }
@@ -100,11 +106,10 @@ function headOf(entry: Entry, form: Form, outcome: Outcome, nowMs: number, heade
   const second = age * 4096 + (ttl & 4095)
   if (form.second === second && form.outcome === outcome) return form.head
   const head: OutgoingHttpHeaders = {}
-  for (const [name, value] of entry.headers) head[name] = value as string | string[]
-  if (form.coding !== undefined) {
-    head['Content-Encoding'] = form.coding
-    for (const name of Object.keys(head)) if (name.toLowerCase() === 'etag') head[name] = form.etag
+  for (const [name, value] of form.headers) {
+    head[name] = name.toLowerCase() === 'etag' ? form.etag : (value as string | string[])
   }
+  if (form.coding !== undefined) head['Content-Encoding'] = form.coding
   head['Content-Length'] = form.body.byteLength
   head.Age = age
   if (headers) {

@@ -11,6 +11,7 @@ import type { Events } from '../events.ts'
 import type { Compressor } from './compress.ts'
 import type { Decider, Decision } from './decision.ts'
 import type { CacheRequest, CacheResponse, Next } from './exchange.ts'
+import type { FrontRoute } from './front-door.ts'
 import type { RouteOptions } from './route-options.ts'
 
 /** What the requests of one route have in common. */
@@ -24,6 +25,8 @@ export interface RouteContext {
   readonly events: Events
   readonly clock: Clock
   readonly enabled: boolean
+  /** Where hits may be answered before Express is entered. */
+  readonly front: FrontRoute | undefined
   /** Where the route keeps br and gzip variants. */
   readonly compressor: Compressor | undefined
   /** Whether to write Cache-Status and X-Cache. */

@@ -48,6 +48,11 @@ export interface CacheMiddlewareOptions {
   readonly jitter?: number | undefined
   /** Keep br and gzip variants. Default false. */
   readonly compress?: boolean | undefined
+  /**
+   * Default false. True: hits may be answered by `cache.front(app)` before Express is entered; needs `scope`. The whole
+   * head of the response is replayed there, but for Set-Cookie, hop-by-hop headers and those in `drop`.
+   */
+  readonly front?: boolean | { readonly drop?: readonly string[] } | undefined
   /** True: leave the cache out for this request. */
   readonly bypass?: FromRequest<boolean> | undefined
   /** True: run the handler and replace the entry. */
@@ -70,6 +75,8 @@ export interface RouteOptions {
   readonly staleIfErrorMs: number
   readonly jitter: number
   readonly compress: boolean
+  /** Lower-case names of headers that the front door does not replay; undefined where it is shut. */
+  readonly front: ReadonlySet<string> | undefined
   readonly bypass: FromRequest<boolean> | undefined
   readonly refresh: FromRequest<boolean> | undefined
 }
@@ -89,6 +96,7 @@ const NAMES = [
   'staleIfError',
   'jitter',
   'compress',
+  'front',
   'bypass',
   'refresh',
 ] as const satisfies readonly (keyof CacheMiddlewareOptions)[]
@@ -145,9 +153,19 @@ export function resolveRouteOptions(
     staleIfErrorMs: seconds('staleIfError'),
     jitter: checkNumber('jitter', options.jitter, { min: 0, max: 1 }, 0),
     compress: checkBoolean('compress', options.compress, false),
+    front: checkFront(options.front, scope !== undefined),
     bypass: checkFunction('bypass', options.bypass),
     refresh: checkFunction('refresh', options.refresh),
   })
+}
+
+function checkFront(front: CacheMiddlewareOptions['front'], hasScope: boolean): ReadonlySet<string> | undefined {
+  if (front === undefined || front === false) return undefined
+  if (!hasScope) {
+    throw new OptionError('ERR_OPTION_CONFLICT', 'front', front, "a scope beside it ('public', or a function)")
+  }
+  const { drop } = front === true ? { drop: [] } : checkNames('front', front, ['drop'])
+  return new Set(checkList('front.drop', drop ?? [], isToken, 'header names').map((name) => name.toLowerCase()))
 }
 
 function honours(option: string, value: unknown, fallback: 'honour' | 'ignore'): boolean {

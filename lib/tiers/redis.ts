@@ -227,10 +227,18 @@ export class RedisTier implements SharedTier {
   ): Promise<boolean> {
     const key = this.#lockKey(type, hash, stampsHash)
     const px = Math.max(1, Math.ceil(ttlMs))
-    const reply = await this.#link.run('lock', deadline, () =>
-      this.#client.set(key, `${this.#options.workerId}:${token}`, 'PX', px, 'NX'),
-    )
-    return reply !== null
+    let asked: Promise<unknown> | undefined
+    try {
+      const reply = await this.#link.run('lock', deadline, () => {
+        asked = this.#client.set(key, `${this.#options.workerId}:${token}`, 'PX', px, 'NX')
+        return asked as Promise<unknown>
+      })
+      return reply !== null
+    } catch (error) {
+      // Set after all, when nobody here waits for it any more: it would hold up the others for its whole life.
+      asked?.then(() => this.#client.registryCacheUnlock(key, `${this.#options.workerId}:${token}`)).catch(() => {})
+      throw error
+    }
   }
 
   async unlock(type: string, hash: string, stampsHash: string, token: string, deadline: Deadline): Promise<void> {

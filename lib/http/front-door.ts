@@ -1,0 +1,187 @@
+/*
+ * Answers hits of routes marked `front` before Express is entered; hands everything else to the app, untouched.
+ *
+ * It knows a URL only after Express has routed it here once: the memo, by Host and raw URL, holds the canonical path and
+ * query, never a decision. Whether the entry is valid, and whose it is, is decided anew for each request, by the same code
+ * as in the route. What is replayed is the whole head as it last went out for the entry, of middlewares too, in variants
+ * by that head's own Vary (so CORS with several origins stays right); the middlewares themselves do not run.
+ */
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import { LRUCache } from 'lru-cache'
+import type { Cache } from '../cache/cache.ts'
+import type { Entry, HeaderValue } from '../cache/entry.ts'
+import type { Compressor } from './compress.ts'
+import type { Decider, Decision } from './decision.ts'
+import { type CacheRequest, type CacheResponse, isOver } from './exchange.ts'
+import type { Hit } from './hit.ts'
+import { type Form, HIT, identityOf, makeForm, type Outcome, respond, STALE } from './respond.ts'
+import type { RouteOptions } from './route-options.ts'
+import { notReplayed, varyNames } from './storable.ts'
+
+/** What the front door needs of a route. */
+export interface FrontRoute {
+  readonly door: FrontDoor
+  readonly route: RouteOptions
+  readonly decider: Decider
+  readonly compressor: Compressor | undefined
+  /** Counts it, and tells of it. */
+  readonly onHit: (hit: Hit) => void
+}
+
+/** A URL that Express has routed here; `undefined` target: two routes claim it, so Express decides each time. */
+interface Known {
+  readonly front: FrontRoute
+  readonly target: string | undefined
+}
+
+/** The heads that went out for an entry, by the values of the request headers that they vary by. */
+interface Heads {
+  readonly names: readonly string[]
+  readonly forms: Map<string, Form>
+}
+
+const MAX_URLS = 10_000
+const MAX_HEADS = 16
+const MAX_URL_LENGTH = 2048
+
+export class FrontDoor {
+  readonly #cache: Cache
+  readonly #headers: boolean
+  readonly #urls: LRUCache<string, Known>
+  readonly #heads = new WeakMap<Entry, Heads>()
+
+  /** `account`: its memo's bytes count against L1's bound. */
+  constructor(cache: Cache, headers: boolean, account: (bytes: number) => void) {
+    this.#cache = cache
+    this.#headers = headers
+    this.#urls = new LRUCache({ max: MAX_URLS, dispose: (known, url) => account(-bytesOf(url, known)) })
+    this.#account = account
+  }
+
+  readonly #account: (bytes: number) => void
+
+  listener(app: (req: never, res: never) => unknown): RequestListener {
+    const toApp = app as RequestListener
+    return (req, res) => {
+      const known = req.method === 'GET' || req.method === 'HEAD' ? this.#urls.get(urlOf(req)) : undefined
+      if (known?.target === undefined || !this.#serve(req, res, known.front, known.target, toApp)) toApp(req, res)
+    }
+  }
+
+  /** Express has routed this request here. `target` is its path and query in canonical form. */
+  learn(req: CacheRequest, front: FrontRoute, target: () => string | { readonly bypass: string }): void {
+    const url = urlOf(req)
+    if (url.length > MAX_URL_LENGTH) return
+    const known = this.#urls.get(url)
+    if (known?.front === front || (known && known.target === undefined)) return
+    const learned = known ? undefined : target()
+    if (learned !== undefined && typeof learned !== 'string') return
+    const fresh: Known = { front, target: learned }
+    this.#urls.set(url, fresh)
+    this.#account(bytesOf(url, fresh))
+  }
+
+  /** The head of an answer from this entry has gone out, in this form. */
+  record(req: CacheRequest, res: CacheResponse, entry: Entry, front: FrontRoute, form: Form): void {
+    const all = headOf(res, form.headers)
+    const get = (wanted: string): HeaderValue | undefined => all.find(([name]) => name.toLowerCase() === wanted)?.[1]
+    const vary = varyNames(get('vary'))
+    // Compressed by somebody else: its bytes are not ours.
+    if (vary === '*' || (get('content-encoding') !== undefined && form.coding === undefined)) return
+    // Our own variants are chosen at the door.
+    const names = vary.filter((name) => !(front.compressor && name === 'accept-encoding')).sort()
+    const isDropped = notReplayed({ status: entry.status, get })
+    const headers = all.filter(([name]) => {
+      const key = name.toLowerCase()
+      return key === 'vary' || !(isDropped(key) || key === 'content-encoding' || front.route.front?.has(key))
+    })
+    let heads = this.#heads.get(entry)
+    if (!heads || heads.names.join() !== names.join()) {
+      heads = { names, forms: new Map() }
+      this.#heads.set(entry, heads)
+    }
+    const values = valuesOf(req, names)
+    if (heads.forms.has(values) || heads.forms.size >= MAX_HEADS) return
+    heads.forms.set(values, makeForm(entry.body, headers, identityOf(entry).etag, undefined))
+  }
+
+  /** True when it has answered, or will have answered or called the app. */
+  #serve(req: IncomingMessage, res: ServerResponse, front: FrontRoute, target: string, app: RequestListener): boolean {
+    const decision = front.decider.decide(req, target)
+    if (typeof decision === 'string' || decision.refresh || decision.onlyIfCached) return false
+    const { wanted } = decision
+    const { clock, shared } = this.#cache.options
+    const startedAtMs = clock.monotonic()
+    const entry = this.#cache.find(wanted)
+    if (entry) {
+      if (startedAtMs < entry.staleAtMs) return this.#answer(req, res, entry, HIT, front, decision, startedAtMs)
+      const isStaleAllowed = req.method === 'GET' && startedAtMs < entry.staleAtMs + entry.staleWhileRevalidateMs
+      const isFlying = isStaleAllowed && this.#cache.isFlying(wanted)
+      return isFlying && this.#answer(req, res, entry, STALE, front, decision, startedAtMs)
+    }
+    // Strong mode, or not verified lately: the entry may be there all the same, after a question for its epochs.
+    if (!shared?.isUp() || !this.#cache.isInMemory(wanted)) return false
+    void this.#cache.read(wanted, this.#cache.deadline()).then((reading) => {
+      if (isOver(res)) return
+      const isAnswered = 'entry' in reading && this.#answer(req, res, reading.entry, HIT, front, decision, startedAtMs)
+      if (!isAnswered) app(req, res)
+    })
+    return true
+  }
+
+  #answer(
+    req: IncomingMessage,
+    res: ServerResponse,
+    entry: Entry,
+    outcome: Outcome,
+    front: FrontRoute,
+    decision: Decision,
+    startedAtMs: number,
+  ): boolean {
+    const heads = this.#heads.get(entry)
+    const form = heads?.forms.get(valuesOf(req, heads.names))
+    if (!heads || !form) return false
+    const coded = front.compressor?.choose(front.route.type, entry, req.headers['accept-encoding'])
+    if (coded instanceof Promise) return false
+    const nowMs = this.#cache.options.clock.monotonic()
+    const chosen = coded ? this.#codedForm(heads, form, coded, valuesOf(req, heads.names)) : form
+    const sent = respond(req, res, entry, outcome, nowMs, this.#headers, chosen)
+    const { hash } = decision.wanted
+    front.onHit({ req, hash, entry, tier: 'memory', outcome, sent, startedAtMs, via: 'front' })
+    return true
+  }
+
+  #codedForm(heads: Heads, form: Form, coded: Form, values: string): Form {
+    const key = `${coded.coding}\n${values}`
+    let made = heads.forms.get(key)
+    if (made?.body !== coded.body) {
+      made = makeForm(coded.body, form.headers, coded.etag, coded.coding)
+      heads.forms.set(key, made)
+    }
+    return made
+  }
+}
+
+/** The URL as it came, before any router took its part. A Host that is no single value is never known. */
+function urlOf(req: CacheRequest): string {
+  return `${req.headers.host ?? ''} ${req.originalUrl ?? req.url ?? ''}`
+}
+
+function valuesOf(req: IncomingMessage, names: readonly string[]): string {
+  return names.length === 0 ? '' : JSON.stringify(names.map((name) => req.headers[name] ?? null))
+}
+
+/** Everything that went out: set before, or given to writeHead (a bare response keeps that nowhere). */
+function headOf(res: CacheResponse, given: Entry['headers']): [string, HeaderValue][] {
+  const head = new Map<string, [string, HeaderValue]>()
+  for (const [name, value] of given) head.set(name.toLowerCase(), [name, value])
+  for (const name of (res as CacheResponse & { getRawHeaderNames(): string[] }).getRawHeaderNames()) {
+    const value = res.getHeader(name)
+    if (value !== undefined) head.set(name.toLowerCase(), [name, typeof value === 'number' ? String(value) : value])
+  }
+  return [...head.values()]
+}
+
+function bytesOf(url: string, known: Known): number {
+  return 2 * (url.length + (known.target?.length ?? 0)) + 200
+}
