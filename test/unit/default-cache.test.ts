@@ -11,7 +11,7 @@ import {
   invalidateOn,
   registryCacheMiddleware,
 } from '../../lib/index.ts'
-import { rejectionOf, thrownBy } from '../helpers/failures.ts'
+import { thrownBy } from '../helpers/failures.ts'
 import { createFakeClock } from '../helpers/fake-clock.ts'
 import { forEachExpress, listen, request } from '../helpers/http.ts'
 import { type RedisServer, startRedis } from '../helpers/redis-server.ts'
@@ -171,7 +171,7 @@ describe('attachSubscriber', () => {
 
   it('refuses what is no server', async () => {
     for (const server of [undefined, null, 3000, {}]) {
-      const error = await rejectionOf(attachSubscriber(server as never))
+      const error = thrownBy(() => attachSubscriber(server as never))
       expect(error).to.include({ code: 'ERR_OPTION_TYPE', option: 'server', received: server })
     }
     expect(await subscribers()).to.equal(0)
