@@ -17,8 +17,10 @@ import { express5, type Listening, listen } from '../helpers/http.ts'
 import { serve } from '../helpers/worker.ts'
 
 export interface WorkerConfig {
-  /** Of Redis, or of the proxy in front of it; without it there is none. */
-  redisPort?: number
+  /** Of Redis, or of the proxy in front of it. */
+  redisPort: number
+  /** A cache without Redis. */
+  memoryOnly?: boolean
   client?: Omit<RedisOptions, 'replyMapping'>
   /** The database's folder. */
   folder: string
@@ -107,7 +109,7 @@ const handlers = {
     runs = {}
     held.clear()
     handlerMs = config.handlerMs ?? 0
-    if (config.redisPort !== undefined) {
+    if (config.memoryOnly !== true) {
       client = new Redis({ port: config.redisPort, host: '127.0.0.1', ...config.client })
       client.on('error', () => {})
     }
