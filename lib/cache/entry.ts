@@ -18,7 +18,7 @@ export interface Content {
   readonly kind: 'response' | 'value' | 'vary'
   readonly body: Buffer
   readonly status: number
-  /** What the route set, in its order and spelling; no Vary, Content-Length, hop-by-hop headers or Set-Cookie. */
+  /** What the route set, in its order and spelling; no Content-Length, hop-by-hop headers or Set-Cookie. */
   readonly headers: readonly (readonly [name: string, value: HeaderValue])[]
   /** Headers that were there when the cache was entered and that the route took away. */
   readonly removed: readonly string[]

@@ -32,9 +32,10 @@ export class Fleet {
 
   /**
    * Resolves when it is this worker's turn to compute, or with the entry when another was quicker. `deadline` is what is
-   * left to the request for Redis: it bounds the asking for the lock, not the waiting for another worker. Never rejects.
+   * left to the request for Redis: it bounds the asking for the lock, not the waiting for another worker. With `stale`,
+   * an entry that may be served meanwhile, it is that entry in place of waiting. Never rejects.
    */
-  async turn(wanted: Wanted, missed: Missed, deadline: Deadline): Promise<Turn> {
+  async turn(wanted: Wanted, missed: Missed, deadline: Deadline, stale?: Entry): Promise<Turn> {
     const { shared, clock } = this.#cache.options
     const isAlone = this.#lockTtlMs === 0 || missed.reach !== 'both' || clock.monotonic() >= deadline.atMs
     if (!shared?.isUp() || isAlone) return { entry: undefined, done: nothing }
@@ -53,6 +54,7 @@ export class Fleet {
     }
     try {
       if (await shared.lock(type, hash, stampsHash, token, this.#lockTtlMs, deadline)) return held
+      if (stale) return { entry: stale }
       for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 1.5, LONGEST_PAUSE_MS)) {
         const leftMs = endsAtMs - clock.monotonic()
         if (leftMs <= 0) break

@@ -105,7 +105,7 @@ export class CacheMiddleware {
     const { cache, route, marks, clock } = this.#options
     const { decision, res } = exchange
     const { wanted } = decision
-    for (let waits = 0; ; waits++) {
+    for (let waits = 0; ; ) {
       const deadline = cache.deadline()
       const reading = decision.refresh ? await cache.stampsNow(wanted, deadline) : await cache.read(wanted, deadline)
       if (isOver(res)) return
@@ -124,6 +124,8 @@ export class CacheMiddleware {
       const landing = await flight.landed
       if (isOver(res)) return
       if (landing.kind === 'unshareable') marks.set(key)
+      // A leader that went away leaves its place to the first of those who waited, not to all of them at once.
+      if (landing.kind !== 'abandoned') waits++
       if (landing.kind === 'answered' && this.#isFor(wanted, landing.entry, landing.variant)) {
         this.#typeCounters.coalesced++
         this.#countMiss(exchange, true)
@@ -199,11 +201,14 @@ export class CacheMiddleware {
   async #lead(exchange: Exchange, missed: Missed, flight: Flight | undefined, deadline: Deadline): Promise<void> {
     const { cache, fleet } = this.#options
     const { req, res, decision } = exchange
-    const turn = flight ? await fleet.turn(decision.wanted, missed, deadline) : undefined
+    const stale = missed.stale && this.#mayServeStale(exchange, missed.stale) ? missed.stale : undefined
+    const turn = flight ? await fleet.turn(decision.wanted, missed, deadline, stale) : undefined
     if (turn?.entry) {
       flight?.land(answered(turn.entry, decision.wanted))
-      if (!isOver(res)) this.#hit(exchange, turn.entry, 'redis')
-      return
+      if (isOver(res)) return
+      return turn.entry === stale
+        ? this.#hit(exchange, stale, 'memory', STALE)
+        : this.#hit(exchange, turn.entry, 'redis')
     }
     if (isOver(res)) {
       flight?.land({ kind: 'abandoned' })

@@ -42,6 +42,7 @@ export interface CaptureHooks {
   readonly onServerError: ((restore: () => void) => boolean) | undefined
 }
 
+type Headers = OutgoingHttpHeaders
 type Send = (this: CacheResponse, ...args: unknown[]) => unknown
 type End = (this: CacheResponse, ...args: unknown[]) => CacheResponse
 type Write = (this: CacheResponse, ...args: unknown[]) => boolean
@@ -49,6 +50,7 @@ type WriteHead = (this: CacheResponse, ...args: unknown[]) => CacheResponse
 
 export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHooks): void {
   const before: OutgoingHttpHeaders = { ...res.getHeaders() }
+  const { statusMessage } = res
   const send = res.send as Send | undefined
   const writeHead = res.writeHead as WriteHead
   let draft: Draft | undefined
@@ -128,6 +130,7 @@ export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHoo
     isDone = hooks.onServerError(() => {
       for (const name of res.getHeaderNames()) if (!(name in before)) res.removeHeader(name)
       for (const [name, value] of Object.entries(before)) if (value !== undefined) res.setHeader(name, value)
+      res.statusMessage = statusMessage
       draft = undefined
     })
     if (!isDone) isReplaced = false
@@ -177,8 +180,8 @@ function takeDown(res: CacheResponse, before: OutgoingHttpHeaders, body: Buffer)
   const headers: [string, HeaderValue][] = []
   for (const name of rawNames(res)) {
     const key = name.toLowerCase()
-    const value = now[key]
-    if (value === undefined || isDropped(key) || isSame(value, before[key])) continue
+    const value = key === 'vary' ? addedVary(now.vary, before.vary) : now[key]
+    if (value === undefined || (isDropped(key) && key !== 'vary') || isSame(value, before[key])) continue
     headers.push([name, typeof value === 'number' ? String(value) : Array.isArray(value) ? [...value] : value])
   }
   // Node makes a Date for each answer; a hit replays that of the storing.
@@ -197,6 +200,17 @@ function takeDown(res: CacheResponse, before: OutgoingHttpHeaders, body: Buffer)
     vary: vary === '*' ? '*' : vary.filter((name) => earlier === '*' || !earlier.includes(name)),
     head,
   }
+}
+
+/** What the route added to Vary, as it spelled it: a hit adds it to what this request's own middlewares have set. */
+function addedVary(now: Headers['vary'], before: Headers['vary']): HeaderValue | undefined {
+  if (now === undefined || before === undefined) return now
+  const earlier = varyNames(before)
+  const added = String(now)
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '' && !earlier.includes(name.toLowerCase()))
+  return added.length > 0 ? added.join(', ') : undefined
 }
 
 /** In the route's spelling. On every outgoing message since Node 15.4, though its types tell of requests only. */

@@ -7,7 +7,8 @@ import type { Flight, Landing } from '../cache/flights.ts'
 import type { Missed, Stored, Wanted } from '../cache/reading.ts'
 import { type CaptureHooks, capture, type Draft, type Ending } from './capture.ts'
 import { identityOf } from './decision.ts'
-import { addVary, identityOf as formOf, label, type Outcome, respond } from './respond.ts'
+import { countHit } from './hit.ts'
+import { addVary, identityOf as formOf, label, type Outcome, respond, STALE } from './respond.ts'
 import type { Exchange, RouteContext } from './route-context.ts'
 import { judge, type Verdict } from './verdict.ts'
 
@@ -40,28 +41,49 @@ export class Fill {
   }
 
   #hooks(): CaptureHooks {
-    const { headers, clock, counters, route, compressor } = this.#context
-    const { req, res, decision } = this.#exchange
+    const { headers, compressor } = this.#context
+    const { res } = this.#exchange
     const { stale } = this.#missed
-    const nowMs = clock.monotonic()
-    const standIn = stale && nowMs < stale.staleAtMs + stale.staleIfErrorMs ? stale : undefined
     return {
       onHead: (draft) => {
         if (compressor) addVary(res, ['Accept-Encoding'])
         if (headers) label(res, this.#forwarded(draft))
       },
       onEnd: (ending) => this.#conclude(ending),
-      onServerError:
-        standIn &&
-        ((restore) => {
-          restore()
-          this.#flight?.land(answered(standIn, decision.wanted))
-          this.#done?.()
-          counters.of(route.type).stale++
-          respond(req, res, standIn, STALE_IF_ERROR, clock.monotonic(), headers)
-          return true
-        }),
+      onServerError: stale && stale.staleIfErrorMs > 0 ? (restore) => this.#standIn(stale, restore) : undefined,
     }
+  }
+
+  /** The stale entry in place of an error: unless its window has closed, or it was invalidated, while the handler ran. */
+  #standIn(stale: Entry, restore: () => void): boolean {
+    const { cache, headers, clock, counters, route, compressor } = this.#context
+    const { req, res, decision, startedAtMs } = this.#exchange
+    const nowMs = clock.monotonic()
+    if (nowMs >= stale.staleAtMs + stale.staleIfErrorMs || !cache.isCurrent(stale)) return false
+    restore()
+    this.#flight?.land(answered(stale, decision.wanted))
+    this.#done?.()
+    if (compressor) addVary(res, ['Accept-Encoding'])
+    const sent = respond(req, res, stale, STALE_IF_ERROR, nowMs, headers)
+    const counted = counters.of(route.type)
+    if (decision.credential !== undefined) {
+      counted.stale++
+      return true
+    }
+    // It was counted as a miss when the handler was called; a stale answer is a hit.
+    counted.misses--
+    const { hash } = decision.wanted
+    countHit(this.#context, {
+      req,
+      hash,
+      entry: stale,
+      tier: 'memory',
+      outcome: STALE,
+      sent,
+      startedAtMs,
+      via: 'route',
+    })
+    return true
   }
 
   #conclude(ending: Ending): void {

@@ -66,14 +66,23 @@ export function respond(
   const head = headOf(entry, form, outcome, nowMs, headers)
   const before = headers ? res.getHeader('Cache-Status') : undefined
   if (before !== undefined) res.setHeader('Cache-Status', `${String(before)}, ${String(head['Cache-Status'])}`)
-  if (entry.vary.length > 0) addVary(res, entry.vary)
+  // These two are lists that others take part in; the rest of the head replaces what is there.
+  const merged = new Set<string>()
+  if (before !== undefined) merged.add('cache-status')
+  if (entry.vary.length > 0 && res.hasHeader('Vary')) {
+    addVary(res, spelledVary(form.headers))
+    merged.add('vary')
+  }
   if (isConditional && isNotModified(inm, ims, form.etag, preparedOf(entry).modifiedAt)) {
-    for (const name of ['Content-Type', 'Content-Length', 'Transfer-Encoding']) res.removeHeader(name)
-    res.writeHead(304, without(head, before !== undefined))
+    for (const name of OF_A_BODY) {
+      res.removeHeader(name)
+      merged.add(name)
+    }
+    res.writeHead(304, without(head, merged))
     res.end()
     return { status: 304, bytes: 0 }
   }
-  res.writeHead(entry.status, before === undefined ? head : { ...head, 'Cache-Status': res.getHeader('Cache-Status') })
+  res.writeHead(entry.status, merged.size === 0 ? head : without(head, merged))
   if (req.method === 'HEAD') {
     res.end()
     return { status: entry.status, bytes: 0 }
@@ -110,7 +119,8 @@ function headOf(entry: Entry, form: Form, outcome: Outcome, nowMs: number, heade
     head[name] = name.toLowerCase() === 'etag' ? form.etag : (value as string | string[])
   }
   if (form.coding !== undefined) head['Content-Encoding'] = form.coding
-  head['Content-Length'] = form.body.byteLength
+  // RFC 9110 section 8.6: no length goes with a 204.
+  if (entry.status !== 204) head['Content-Length'] = form.body.byteLength
   head.Age = age
   if (headers) {
     const status = outcome.status === 'hit' ? `hit; ttl=${ttl}` : outcome.status
@@ -123,13 +133,19 @@ function headOf(entry: Entry, form: Form, outcome: Outcome, nowMs: number, heade
   return head
 }
 
-/** The head of a 304: all but what describes a body that is not there. */
-function without(head: OutgoingHttpHeaders, keepsStatus: boolean): OutgoingHttpHeaders {
-  const rest: OutgoingHttpHeaders = {}
-  for (const [name, value] of Object.entries(head)) {
-    if (!/^content-(type|length|encoding)$/i.test(name) && !(keepsStatus && name === 'Cache-Status')) rest[name] = value
-  }
-  return rest
+/** What describes a body, so that a 304 has none of it. */
+const OF_A_BODY = ['content-type', 'content-length', 'content-encoding', 'transfer-encoding']
+
+function without(head: OutgoingHttpHeaders, names: ReadonlySet<string>): OutgoingHttpHeaders {
+  return Object.fromEntries(Object.entries(head).filter(([name]) => !names.has(name.toLowerCase())))
+}
+
+function spelledVary(headers: Entry['headers']): readonly string[] {
+  const [, value] = headers.find(([name]) => name.toLowerCase() === 'vary') ?? []
+  return String(value ?? '')
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '')
 }
 
 /** Adds names to Vary, beside those that this request's own middlewares have set. */

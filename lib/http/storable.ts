@@ -66,6 +66,8 @@ export function ageOf(head: ResponseHead): number {
 
 /** A shared cache may store the answer to a request with Authorization only where the response allows it (section 3.5). */
 export function allowsCredentials(directives: Directives): boolean {
+  // "no-cache, no-store, must-revalidate" is no permission, where `responseCacheControl: 'ignore'` lets it be stored.
+  if (forbidden(directives) !== undefined) return false
   return directives.has('public') || directives.has('s-maxage') || directives.has('must-revalidate')
 }
 
