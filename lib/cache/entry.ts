@@ -148,6 +148,7 @@ export function decodeEntry(envelope: Buffer): { content: Content; stamps: Stamp
   const numbers = [status, ttlMs, swrMs, sieMs, initialAgeMs, length]
   if (!isNumbers(numbers) || length !== envelope.byteLength - headEnd) return undefined
   if (kind === 'response' && !(numbers[0] !== undefined && numbers[0] >= 200 && numbers[0] <= 599)) return undefined
+  if (!Number.isInteger(status)) return undefined
   const body = Buffer.allocUnsafeSlow(envelope.byteLength - headEnd)
   envelope.copy(body, 0, headEnd)
   return {
@@ -182,7 +183,7 @@ function isStrings(value: unknown): value is string[] {
 }
 
 function isNumbers(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((item) => typeof item === 'number' && item >= 0)
+  return Array.isArray(value) && value.every((item) => Number.isFinite(item) && item >= 0)
 }
 
 /** Names and values that writeHead would refuse must not get as far as a request. */

@@ -6,8 +6,9 @@ import { hash } from 'node:crypto'
 import stringify from 'fast-json-stable-stringify'
 import { ValueError } from '../errors.ts'
 
-/** Classes that JSON writes as an empty object, or not at all. */
-const LOST = /^\[object (Map|Set|WeakMap|WeakSet|Promise|RegExp|Error|ArrayBuffer|DataView|\w+Array|Symbol|BigInt)\]$/
+/** Classes that one of the stringifiers writes as an empty object, or not at all. */
+const LOST =
+  /^\[object (Number|String|Boolean|Map|Set|WeakMap|WeakSet|Promise|RegExp|Error|ArrayBuffer|DataView|\w+Array|Symbol|BigInt)\]$/
 
 /** Throws a ValueError that names the path of the first thing that JSON would lose. `toJSON` applies. */
 export function checkJson(value: unknown): void {

@@ -48,12 +48,10 @@ export class Values {
 
   async get(type: string, filters: Filters | undefined): Promise<unknown> {
     const wanted = this.#wanted(type, filters, [])
-    const entry = await this.#find(wanted, this.#cache.deadline())
-    if (!('body' in entry)) {
-      this.#counters.of(type).misses++
-      return undefined
-    }
-    return parse(entry)
+    const found = await this.#find(wanted, this.#cache.deadline(), true)
+    if ('value' in found) return found.value
+    this.#counters.of(type).misses++
+    return undefined
   }
 
   async set(
@@ -81,8 +79,9 @@ export class Values {
     const wanted = this.#wanted(type, filters, typeof tags === 'function' ? [] : tags)
     for (let waits = 0; ; waits++) {
       const deadline = this.#cache.deadline()
-      const found = await this.#find(wanted, deadline)
-      if ('body' in found) return parse(found) as T
+      // Who has waited is counted as a miss already.
+      const found = await this.#find(wanted, deadline, waits === 0)
+      if ('value' in found) return found.value as T
       const { flights } = this.#cache.options
       const key = `${type}:${found.hash}`
       // What could not be verified is shared with nobody.
@@ -195,21 +194,31 @@ export class Values {
     return stored
   }
 
-  async #find(wanted: Wanted, deadline: Deadline): Promise<Entry | Missed> {
+  async #find(wanted: Wanted, deadline: Deadline, counts: boolean): Promise<{ readonly value: unknown } | Missed> {
     const { clock } = this.#cache.options
     const known = this.#cache.find(wanted)
-    if (known && clock.monotonic() < known.staleAtMs) return this.#hit(wanted, known, 'memory')
-    const reading = await this.#cache.read(wanted, deadline)
-    return 'entry' in reading ? this.#hit(wanted, reading.entry, reading.tier) : reading
+    const isFresh = known && clock.monotonic() < known.staleAtMs
+    const reading = isFresh ? ({ entry: known, tier: 'memory' } as const) : await this.#cache.read(wanted, deadline)
+    if (!('entry' in reading)) return reading
+    try {
+      const value = parse(reading.entry)
+      if (counts) this.#hit(wanted, reading.entry, reading.tier)
+      return { value }
+    } catch {
+      // Somebody has damaged its bytes in the shared tier.
+      const { memory, onError } = this.#cache.options
+      memory.delete(wanted.type, wanted.hash)
+      onError('ERR_ENTRY_CORRUPT', 'lookup', `the value of ${wanted.type}:${wanted.hash} is no JSON`)
+      return this.#cache.missedAsKnown(wanted)
+    }
   }
 
-  #hit(wanted: Wanted, entry: Entry, tier: 'memory' | 'redis'): Entry {
+  #hit(wanted: Wanted, entry: Entry, tier: 'memory' | 'redis'): void {
     this.#counters.of(wanted.type).hits++
     if (this.#events.has('hit')) {
       const ageMs = this.#cache.options.clock.monotonic() - entry.storedAtMs
       this.#events.emit('hit', { type: wanted.type, key: `${wanted.type}:${wanted.hash}`, tier, ageMs })
     }
-    return entry
   }
 
   #wanted(type: string, filters: Filters | undefined, tags: readonly string[]): Wanted {

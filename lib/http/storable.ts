@@ -33,9 +33,13 @@ export function toSeconds(argument: string | undefined): number | undefined {
   return argument !== undefined && /^\d+$/.test(argument) ? Math.min(Number(argument), 2 ** 31) : undefined
 }
 
+/** Date.parse takes far more than these. */
+const HTTP_DATE =
+  /^(?:[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT|[A-Z][a-z]{5,8}, \d\d-[A-Z][a-z]{2}-\d\d \d\d:\d\d:\d\d GMT|[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4})$/
+
 /** An HTTP date in any of its three forms (RFC 9110 section 5.6.7), as milliseconds. */
 export function toTime(value: unknown): number | undefined {
-  if (typeof value !== 'string' || !/^[A-Z][a-z]{2,8}[, ]/.test(value)) return undefined
+  if (typeof value !== 'string' || !HTTP_DATE.test(value)) return undefined
   const time = Date.parse(/ GMT$/.test(value) ? value : `${value} GMT`)
   return Number.isNaN(time) ? undefined : time
 }

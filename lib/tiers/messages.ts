@@ -19,6 +19,8 @@ export function parseEpochMessage(message: string): EpochMessage | undefined {
   const parts = EPOCH_MESSAGE.exec(message)
   if (!parts) return undefined
   const [, epoch = '', space = '', worker = '', cause = '', tag = ''] = parts
+  // What is not exact can not be compared, nor raised above.
+  if (!Number.isSafeInteger(Number(epoch))) return undefined
   return { epoch: Number(epoch), space, worker, cause: decode(cause), tag }
 }
 
