@@ -302,8 +302,8 @@ export class Cache {
     const { clock, memory, shared, inBackground } = this.options
     const entry = makeEntry(content, stamps, clock.monotonic())
     const refuse = (reason: string): Stored => ({ tiers: 'none', reason, entry })
-    if (missed.reach === 'none') return refuse(missed.isDown ? 'redis-down' : 'unverified')
-    if (!this.isCurrent(stamps)) return refuse('invalidated')
+    const reason = this.refusal(missed, content.body.byteLength, stamps)
+    if (reason !== undefined && reason !== 'too-large') return refuse(reason)
     const base = memory.peek(wanted.type, wanted.hash)
     const known = base?.kind === 'vary' && this.isCurrent(base) ? base.vary : []
     const names = [...new Set([...known, ...content.vary])].sort()
@@ -320,6 +320,13 @@ export class Cache {
     const written = this.#storeShared(shared, wanted.type, writes, stamps)
     inBackground(written, 'store')
     return { tiers: 'both', entry, written }
+  }
+
+  /** Why an answer to this miss is not stored, as far as can be told now. */
+  refusal(missed: Missed, bodyBytes: number, stamps: Stamps = missed.stamps): string | undefined {
+    if (missed.reach === 'none') return missed.isDown ? 'redis-down' : 'unverified'
+    if (!this.isCurrent(stamps)) return 'invalidated'
+    return this.options.memory.isTooLarge(bodyBytes) ? 'too-large' : undefined
   }
 
   async #storeShared(shared: SharedTier, type: string, writes: [string, Content][], stamps: Stamps): Promise<void> {

@@ -33,6 +33,8 @@ export interface MemoryTier {
   peek(type: string, hash: string): Entry | undefined
   /** False when the entry is larger than one entry may be. */
   set(type: string, hash: string, entry: Entry): boolean
+  /** Whether a body of so many bytes is larger than one entry may be. */
+  isTooLarge(bodyBytes: number): boolean
   delete(type: string, hash: string): void
   clear(type?: string): void
 }

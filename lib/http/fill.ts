@@ -152,19 +152,25 @@ export class Fill {
     })
   }
 
-  /** What Cache-Status says of an answer that the handler made. */
+  /** What Cache-Status says of an answer that the handler made. The last moment: what comes after the head it can not know. */
   #forwarded(draft: Draft | undefined): Outcome {
-    const { decision, res } = this.#exchange
-    const how = decision.refresh ? 'fwd=request' : 'fwd=uri-miss'
-    const verdict = draft && this.#judge(draft, res.getHeader('Set-Cookie') !== undefined, false)
-    if (decision.credential !== undefined && verdict?.reason !== undefined) {
+    const { decision } = this.#exchange
+    const reason = this.#whyNotStored(draft)
+    if (decision.credential !== undefined && reason !== undefined) {
       return { xCache: 'BYPASS', status: `fwd=bypass; detail=${decision.credential}` }
     }
-    if (verdict === undefined) return { xCache: 'MISS', status: how }
-    return {
-      xCache: 'MISS',
-      status: verdict.reason === undefined ? `${how}; stored` : `${how}; detail=${verdict.reason}`,
-    }
+    const how = decision.refresh ? 'fwd=request' : 'fwd=uri-miss'
+    return { xCache: 'MISS', status: reason === undefined ? `${how}; stored` : `${how}; detail=${reason}` }
+  }
+
+  #whyNotStored(draft: Draft | undefined): string | undefined {
+    if (draft === undefined) return 'not-captured'
+    const { res } = this.#exchange
+    // Hooks mounted after us have run by now.
+    const isEncoded =
+      res.getHeader('Content-Encoding') !== undefined && draft.head.get('content-encoding') === undefined
+    const verdict = this.#judge(draft, res.getHeader('Set-Cookie') !== undefined, isEncoded)
+    return verdict.reason ?? this.#context.cache.refusal(this.#missed, draft.body.byteLength)
   }
 
   #note(tiers: 'both' | 'memory' | 'none', reason: string | undefined, bytes: number, ttlMs: number): void {

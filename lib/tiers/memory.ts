@@ -61,7 +61,7 @@ export class Memory implements MemoryTier {
 
   set(type: string, hash: string, entry: Entry): boolean {
     this.#sweep()
-    if (entry.body.byteLength > this.#bounds.maxEntryBytes || entry.bytes > this.#bounds.maxBytes) {
+    if (this.isTooLarge(entry.body.byteLength) || entry.bytes > this.#bounds.maxBytes) {
       this.delete(type, hash)
       return false
     }
@@ -71,6 +71,10 @@ export class Memory implements MemoryTier {
     this.#entries++
     this.#shrink()
     return true
+  }
+
+  isTooLarge(bodyBytes: number): boolean {
+    return bodyBytes > this.#bounds.maxEntryBytes
   }
 
   delete(type: string, hash: string): void {
