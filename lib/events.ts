@@ -40,6 +40,8 @@ export interface StoreEvent {
   readonly reason?: string
   readonly bytes: number
   readonly ttlMs: number
+  /** What made it: a route's handler, the `load` of `wrap`, or nothing (`set` was called with it). */
+  readonly by: 'handler' | 'load' | 'set'
   /** From the miss to the answer. */
   readonly handlerMs: number
 }

@@ -43,5 +43,5 @@ export {
   type SetOptions,
   type WrapOptions,
 } from './registry-cache.ts'
-export type { RegistryCacheStats, TypeStats } from './stats.ts'
+export type { RedisStats, RegistryCacheStats, TypeStats } from './stats.ts'
 export type { RedisClient } from './tiers/redis-client.ts'

@@ -402,7 +402,7 @@ export class RegistryCache {
       memory: this.#memory,
       redis: this.#redis,
       subscriber: this.#subscriber,
-      pendingRaises: this.#epochs.pendingRaises,
+      epochs: this.#epochs,
     })
   }
 
@@ -462,6 +462,7 @@ export class RegistryCache {
 
   #redisChanged(up: boolean, reason: string): void {
     if (this.#events.has('redis')) this.#events.emit('redis', { up, reason })
+    this.#counters.raised(cause, own)
     if (up) this.#options.logger?.info(`express-registry-cache: Redis is used again (${reason})`)
     else this.#upkeep.warn('ERR_REDIS_UNAVAILABLE', `Redis is left alone for now: ${reason}`, 'redis')
     if (up) this.#upkeep.unsay('ERR_REDIS_UNAVAILABLE', 'redis')

@@ -2,6 +2,7 @@
  * What `stats()` returns: plain data, made when asked for. Counters are those of cache/counters.ts, in words there.
  */
 import type { Counters, TypeCounters } from './cache/counters.ts'
+import type { Epochs } from './cache/epochs.ts'
 import type { ResolvedOptions } from './options.ts'
 import type { Memory } from './tiers/memory.ts'
 import type { RedisTier } from './tiers/redis.ts'
@@ -11,6 +12,17 @@ export interface TypeStats extends TypeCounters {
   readonly hitRate: number
   readonly entries: number
   readonly bytes: number
+}
+
+/** How the way to Redis is. Round trips are those that were answered, since the cache was made. */
+export interface RedisStats {
+  /** Whether the client says that it is connected. */
+  readonly connected: boolean
+  /** Whether Redis is left alone, and probed in the background. */
+  readonly breakerOpen: boolean
+  readonly roundTrips: number
+  /** Milliseconds, all of them together. */
+  readonly roundTripMs: number
 }
 
 /** hits + misses + bypasses = requests. Rates are 0 to 1, and 0 where nothing was asked. `ttls` in seconds. */
@@ -33,11 +45,20 @@ export interface RegistryCacheStats {
   readonly evictions: number
   readonly stores: number
   readonly invalidations: number
+  /**
+   * Tags raised, dependent ones included, by what raised them: `api`, `route`, `foreign` (a publisher of the older system),
+   * `repair` (of what Redis lost) or `worker` (another one).
+   */
+  readonly invalidationsBy: Readonly<Record<string, number>>
   readonly coalesced: number
   readonly stale: number
   readonly bypasses: Readonly<Record<string, number>>
   readonly notStored: Readonly<Record<string, number>>
   readonly errors: number
+  /** Undefined in a cache without Redis. */
+  readonly redis: RedisStats | undefined
+  /** Tags whose epoch this worker keeps, and how many of these it would ask Redis about before it believes them. */
+  readonly epochs: { readonly tags: number; readonly unknown: number }
   readonly ttls: Readonly<Record<string, number>>
   readonly types: Readonly<Record<string, TypeStats>>
 }
@@ -48,9 +69,9 @@ export function statsOf(parts: {
   memory: Memory
   redis: RedisTier | undefined
   subscriber: Subscriber | undefined
-  pendingRaises: number
+  epochs: Epochs
 }): RegistryCacheStats {
-  const { options, counters, memory, redis, subscriber } = parts
+  const { options, counters, memory, redis, subscriber, epochs } = parts
   const usage = memory.usage()
   const types: Record<string, TypeStats> = {}
   const sums = { hits: 0, misses: 0, stale: 0, coalesced: 0, stores: 0, evictions: 0 }
@@ -72,13 +93,21 @@ export function statsOf(parts: {
     redisHitRate: rate(counters.redisHits, counters.redisMisses),
     redisAvailable: redis?.isUp() ?? false,
     subscribed: subscriber?.isLive ?? false,
-    pendingInvalidations: parts.pendingRaises,
+    pendingInvalidations: epochs.pendingRaises,
     entries: memory.entries,
     bytes: memory.bytes,
     invalidations: counters.invalidations,
+    invalidationsBy: Object.fromEntries(counters.invalidationsBy),
     bypasses: Object.fromEntries(counters.bypasses),
     notStored: Object.fromEntries(counters.notStored),
     errors: counters.errors,
+    redis: redis && {
+      connected: redis.isConnected,
+      breakerOpen: !redis.isUp(),
+      roundTrips: redis.roundTrips.count,
+      roundTripMs: redis.roundTrips.totalMs,
+    },
+    epochs: { tags: epochs.size, unknown: epochs.unknown(options.maxStalenessMs) },
     ttls: Object.fromEntries([...options.types].map(([type, { ttlMs }]) => [type, ttlMs / 1000])),
     types,
   }

@@ -9,6 +9,8 @@ export interface TypeCounters {
   bypasses: number
   /** Hits answered past their TTL. */
   stale: number
+  /** Those of the stale ones whose handler had run and failed. They were misses until then. */
+  staleIfError: number
   /** Misses that waited for another one's answer. */
   coalesced: number
   stores: number
@@ -16,11 +18,19 @@ export interface TypeCounters {
   evictions: number
 }
 
+/**
+ * What raised a tag: a call of this worker's API, a mutation that passed `invalidateOn` here, a publisher of the older
+ * system, numbers that Redis had lost, or another worker.
+ */
+export type InvalidationOrigin = 'api' | 'route' | 'foreign' | 'repair' | 'worker'
+
 export class Counters {
   readonly types: Map<string, TypeCounters> = new Map()
   /** By reason. */
   readonly bypasses: Map<string, number> = new Map()
   readonly notStored: Map<string, number> = new Map()
+  /** Tags raised, dependent ones included, by what raised them. */
+  readonly invalidationsBy: Map<InvalidationOrigin, number> = new Map()
   redisHits = 0
   redisMisses = 0
   invalidations = 0
@@ -29,7 +39,8 @@ export class Counters {
   of(type: string): TypeCounters {
     let counters = this.types.get(type)
     if (!counters) {
-      counters = { hits: 0, misses: 0, bypasses: 0, stale: 0, coalesced: 0, stores: 0, invalidations: 0, evictions: 0 }
+      const asked = { hits: 0, misses: 0, bypasses: 0, stale: 0, staleIfError: 0, coalesced: 0 }
+      counters = { ...asked, stores: 0, invalidations: 0, evictions: 0 }
       this.types.set(type, counters)
     }
     return counters
@@ -44,6 +55,11 @@ export class Counters {
     increment(this.notStored, reason)
   }
 
+  /** A tag was raised here (`own`) or by another worker. */
+  raised(cause: string, own: boolean): void {
+    increment(this.invalidationsBy, originOf(cause, own))
+  }
+
   /** Zeroes everything in place: the objects that hot paths hold stay the ones that count. */
   reset(): void {
     for (const counters of this.types.values()) {
@@ -51,6 +67,7 @@ export class Counters {
     }
     this.bypasses.clear()
     this.notStored.clear()
+    this.invalidationsBy.clear()
     this.redisHits = 0
     this.redisMisses = 0
     this.invalidations = 0
@@ -58,6 +75,11 @@ export class Counters {
   }
 }
 
-function increment(counts: Map<string, number>, name: string): void {
+function originOf(cause: string, own: boolean): InvalidationOrigin {
+  if (!own) return 'worker'
+  return cause === 'api' || cause === 'foreign' || cause === 'repair' ? cause : 'route'
+}
+
+function increment<N extends string>(counts: Map<N, number>, name: N): void {
   counts.set(name, (counts.get(name) ?? 0) + 1)
 }

@@ -159,6 +159,14 @@ export class Epochs {
     return this.#records.values()
   }
 
+  /** How many may not be believed without asking; those with a raise pending among them. Walks all of them. */
+  unknown(maxStalenessMs: number): number {
+    const nowMs = this.#clock.monotonic()
+    let unknown = this.#pinned.size
+    for (const record of this.#records.values()) if (!this.isKnown(record, nowMs, maxStalenessMs)) unknown++
+    return unknown
+  }
+
   moment(): Moment {
     return { atMs: this.#clock.monotonic(), count: this.#count, fellOut: this.#fellOut }
   }

@@ -66,7 +66,7 @@ export class Values {
     if (!content)
       throw new OptionError('ERR_VALUE_NOT_JSON', 'value', value, 'a value that JSON can carry (null is one)')
     const missed = await this.#cache.stampsNow(wanted, this.#cache.deadline())
-    this.#store(wanted, missed, content, missed.stamps)
+    this.#store(wanted, missed, content, missed.stamps, 'set')
   }
 
   async wrap<T>(
@@ -129,7 +129,7 @@ export class Values {
         return value
       }
       const stamps = typeof tags === 'function' ? await this.#reveal(missed, value, tags) : missed.stamps
-      const stored = this.#store(wanted, missed, content, stamps)
+      const stored = this.#store(wanted, missed, content, stamps, 'load')
       const { entry } = stored
       if (stored.tiers === 'both') written = stored.written
       landing = { kind: 'answered', entry, variant: undefined }
@@ -174,7 +174,7 @@ export class Values {
     this.#events.emit('error', error)
   }
 
-  #store(wanted: Wanted, missed: Missed, content: Content, stamps: Stamps | undefined): Stored {
+  #store(wanted: Wanted, missed: Missed, content: Content, stamps: Stamps | undefined, by: 'load' | 'set'): Stored {
     const stored = stamps
       ? this.#cache.store(wanted, missed, content, stamps)
       : this.#cache.store(wanted, { ...missed, reach: 'none' }, content)
@@ -188,6 +188,7 @@ export class Values {
         ...(stored.tiers === 'none' ? { reason: stored.reason } : {}),
         bytes: content.body.byteLength,
         ttlMs: content.ttlMs,
+        by,
         handlerMs: this.#cache.options.clock.monotonic() - missed.began.atMs,
       })
     }

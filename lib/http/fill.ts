@@ -65,13 +65,11 @@ export class Fill {
     this.#done?.()
     if (compressor) addVary(res, ['Accept-Encoding'])
     const sent = respond(req, res, stale, STALE_IF_ERROR, nowMs, headers)
+    // It was counted when the handler was called: as a bypass, or as a miss, and a stale answer is a hit.
+    if (decision.credential !== undefined) return true
     const counted = counters.of(route.type)
-    if (decision.credential !== undefined) {
-      counted.stale++
-      return true
-    }
-    // It was counted as a miss when the handler was called; a stale answer is a hit.
     counted.misses--
+    counted.staleIfError++
     const { hash } = decision.wanted
     countHit(this.#context, {
       req,
@@ -184,6 +182,7 @@ export class Fill {
       ...(reason === undefined ? {} : { reason }),
       bytes,
       ttlMs,
+      by: 'handler',
       handlerMs: clock.monotonic() - this.#missed.began.atMs,
     })
   }

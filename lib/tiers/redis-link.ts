@@ -68,6 +68,11 @@ export class RedisLink {
     return !this.#breaker.isOpen
   }
 
+  /** Whether the client says that it is connected, which need not mean that Redis answers. */
+  get isConnected(): boolean {
+    return this.#client.status === 'ready'
+  }
+
   /** Round trips so far, for metrics. */
   get roundTrips(): { readonly count: number; readonly totalMs: number } {
     return this.#roundTrips

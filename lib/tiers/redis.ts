@@ -43,6 +43,10 @@ export class RedisTier implements SharedTier {
     return this.#link.isUp
   }
 
+  get isConnected(): boolean {
+    return this.#link.isConnected
+  }
+
   /** Round trips so far, for metrics. */
   get roundTrips(): { readonly count: number; readonly totalMs: number } {
     return this.#link.roundTrips
