@@ -14,6 +14,8 @@ interface Scenario {
   harm: () => Promise<() => unknown>
   /** Who can not reach Redis meanwhile; default: everybody can. */
   cutOff?: readonly FleetWorker[]
+  /** Default 1: a machine that is busy is not to be taken for a silent Redis. */
+  redisTimeout?: number
   /** Whether Redis loses what it holds, so that what nobody wrote is filled again; default no. */
   loses?: boolean
   /** What must have come of the harm before it is ended. */
@@ -33,10 +35,10 @@ describe('faults under load', function () {
 
   after(() => fleet.stop())
 
-  async function survive({ harm, cutOff = [], loses = false, takesEffect }: Scenario): Promise<void> {
+  async function survive({ harm, cutOff = [], redisTimeout = 1, loses = false, takesEffect }: Scenario): Promise<void> {
     await fleet.reopen({
       handlerMs: 3,
-      cache: { maxStaleness: MAX_STALENESS_MS / 1_000, defaultTtl: 600, redisTimeout: 0.3 },
+      cache: { maxStaleness: MAX_STALENESS_MS / 1_000, defaultTtl: 600, redisTimeout },
     })
     for (const worker of fleet.workers) await worker.version('/calm/k')
     const calmRuns = await fleet.runs('/calm/k')
@@ -90,6 +92,7 @@ describe('faults under load', function () {
 
   it('survives a frozen Redis', async () => {
     await survive({
+      redisTimeout: 0.3,
       cutOff: fleet.workers,
       harm: async () => {
         fleet.redis.freeze()
@@ -114,11 +117,9 @@ describe('faults under load', function () {
       cutOff: fleet.workers,
       harm: async () => {
         await fleet.redis.command('SAVE')
-        const writes = await fleet.redis.command('LASTSAVE')
-        expect(writes).to.be.a('number')
-        const written = Number(await fleet.redis.client().get('mcpgw:item:x:@epoch'))
         const client = fleet.redis.client()
-        await until(async () => Number(await client.get('mcpgw:item:x:@epoch')) > written)
+        const saved = await client.get('mcpgw:item:x:@epoch')
+        await until(async () => Number(await client.get('mcpgw:item:x:@epoch')) > Number(saved))
         await fleet.redis.kill()
         return () => fleet.redis.restart()
       },
@@ -152,9 +153,11 @@ describe('faults under load', function () {
         await fleet.redis.config({ 'maxmemory-policy': 'allkeys-random', 'maxmemory-samples': '1' })
         const info = String(await fleet.redis.command('INFO', 'memory'))
         const usedBytes = Number(/used_memory:(\d+)/.exec(info)?.[1])
-        await fleet.redis.config({ maxmemory: String(usedBytes + 50_000) })
+        await fleet.redis.config({ maxmemory: String(usedBytes + 200_000) })
         let fillers = 0
-        const stop = await again(() => fleet.redis.command('SET', `filler:${fillers++}`, 'x'.repeat(20_000)))
+        // Refused now and then, where there is nothing left to evict.
+        const fill = (): Promise<unknown> => fleet.redis.command('SET', `filler:${fillers++}`, 'x'.repeat(20_000))
+        const stop = await again(() => fill().catch(() => {}))
         return async () => {
           await stop()
           await fleet.redis.config({ maxmemory: '0', 'maxmemory-policy': 'noeviction' })
