@@ -1,0 +1,130 @@
+/*
+ * What does a hit cost, beside everything else that could give the same answer?
+ */
+import { startNginx, startServer, startVarnish } from '../harness/processes.js'
+import { compare, cpuRatio } from '../harness/rounds.js'
+
+export const title = 'A hit in memory'
+
+/** By the name in the table; the Redis of the hand-written cache is the only one here. */
+async function startAll(context) {
+  const redis = await context.redis()
+  const backend = await startServer('express.js')
+  const all = {
+    'registry-cache, front door': await startServer('registry.js', { args: ['front'] }),
+    'registry-cache, in the route': await startServer('registry.js'),
+    'constant Buffer in an Express route (b)': await startServer('constant.js'),
+    'constant Buffer, node:http alone': await startServer('raw.js'),
+    'nginx proxy_cache': await startNginx(backend.port),
+    varnish: await startVarnish(backend.port),
+    apicache: await startServer('apicache.js'),
+    'Express, res.json of a constant': backend,
+    'cache-manager': await startServer('cache-manager.js'),
+    bentocache: await startServer('bentocache.js'),
+    'http-cache-middleware': await startServer('http-cache-middleware.js'),
+    'Redis GET, parse, res.json': await startServer('redis-get.js', { env: { REDIS_URL: redis.url } }),
+    'registry-cache, front door, br': await startServer('registry.js', { args: ['front', 'compress'] }),
+    'registry-cache, in the route, br': await startServer('registry.js', { args: ['compress'] }),
+    'Express and compression()': await startServer('express.js', { args: ['compression'] }),
+    'registry-cache, listeners on': await startServer('registry.js', { args: ['listening'] }),
+    'registry-cache, headers off': await startServer('registry.js', { args: ['silent'] }),
+  }
+  return Object.fromEntries(Object.entries(all).filter(([, server]) => server !== undefined))
+}
+
+const FRONT = 'registry-cache, front door'
+const ROUTE = 'registry-cache, in the route'
+const CONSTANT = 'constant Buffer in an Express route (b)'
+const RAW = 'constant Buffer, node:http alone'
+const EXPRESS = 'Express, res.json of a constant'
+const ONLY_HERE = ['br', 'compression()', 'listeners', 'headers off']
+const rotating = Array.from({ length: 64 }, (_, i) => `/small?page=${i}&limit=10`)
+
+const WORKLOADS = [
+  { name: 'small', about: '10 records, 5.7 KB', reference: CONSTANT, request: { paths: ['/small'] } },
+  { name: 'large', about: '100 records, 57 KB', reference: CONSTANT, request: { paths: ['/large'] } },
+  { name: 'rotating', about: '64 URLs of 5.7 KB in turn', reference: CONSTANT, request: { paths: rotating } },
+  { name: '304', about: 'If-None-Match of the 57 KB answer', reference: EXPRESS },
+  { name: 'HEAD', about: 'of the 57 KB answer', reference: EXPRESS, request: { paths: ['/large'], method: 'HEAD' } },
+  {
+    name: 'br',
+    about: '57 KB, Accept-Encoding: br',
+    reference: ROUTE,
+    request: { paths: ['/large'], headers: { 'Accept-Encoding': 'br' } },
+    only: [ROUTE, `${ROUTE}, br`, `${FRONT}, br`, 'Express and compression()'],
+  },
+  {
+    name: 'telling',
+    about: '5.7 KB, with and without listeners and headers',
+    reference: ROUTE,
+    request: { paths: ['/small'] },
+    only: [ROUTE, 'registry-cache, listeners on', 'registry-cache, headers off'],
+  },
+]
+
+export async function run(context) {
+  const servers = await startAll(context)
+  const workloads = []
+  for (const { name, about, reference, request, only } of WORKLOADS) {
+    if (!context.wants(name)) continue
+    const chosen = Object.entries(servers).filter(([who]) =>
+      only ? only.includes(who) : !ONLY_HERE.some((word) => who.includes(word)),
+    )
+    const contestants = []
+    for (const [who, server] of chosen) {
+      if (!context.wantsServer(who, reference)) continue
+      contestants.push({ name: who, server, request: request ?? (await conditionalOf(server)) })
+    }
+    await Promise.all(contestants.map(({ server, request: { paths, headers } }) => fill(server, paths, headers)))
+    context.say(`${name}: ${about}, ${contestants.length} servers`)
+    workloads.push({ name, about, reference, results: await compare(contestants, reference, context.rounds(20)) })
+  }
+  return { workloads, targets: targets(workloads) }
+
+  async function conditionalOf(server) {
+    const etag = await fill(server, ['/large'], {})
+    return { paths: ['/large'], headers: etag === null ? {} : { 'If-None-Match': etag } }
+  }
+}
+
+/** Asks for every path until it is in the cache, and at the front door, and compressed. */
+async function fill(server, paths, headers) {
+  let etag = null
+  for (let i = 0; i < 3; i++) {
+    for (const path of paths) {
+      const answer = await fetch(`http://127.0.0.1:${server.port}${path}`, { headers: { ...headers } })
+      etag = answer.headers.get('etag')
+      await answer.arrayBuffer()
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  return etag
+}
+
+/** The claims, each with what was measured: met when the interval's upper end reaches it. */
+function targets(workloads) {
+  const of = (workload, who) =>
+    workloads.find(({ name }) => name === workload)?.results.find(({ name }) => name === who)
+  const claims = []
+  const claim = (text, measured, least) => {
+    if (measured) claims.push({ text, ...measured, target: `>= ${least}`, met: measured.high >= least })
+  }
+  const against = (workload, who, other) => {
+    const [a, b] = [of(workload, who), of(workload, other)]
+    return a && b ? cpuRatio(a, b) : undefined
+  }
+  claim('in the route, small, of (b), by CPU', of('small', ROUTE)?.byCpu, 0.97)
+  claim('in the route, large, of (b), by CPU', of('large', ROUTE)?.byCpu, 0.95)
+  claim('in the route, small, of apicache, by CPU', against('small', ROUTE, 'apicache'), 1.05)
+  claim('in the route, large, of apicache, by CPU', against('large', ROUTE, 'apicache'), 1.05)
+  const p99 = of('small', ROUTE)?.p99Ratio
+  if (p99) claims.push({ text: 'in the route, small, p99 of (b)', ...p99, target: '<= 1.1', met: p99.low <= 1.1 })
+  claim("304 in the route, of Express' own, by CPU", of('304', ROUTE)?.byCpu, 4.5)
+  claim('front door, small, of (b), by CPU', of('small', FRONT)?.byCpu, 5)
+  claim('front door, large, of (b), by CPU', of('large', FRONT)?.byCpu, 3.5)
+  claim('front door, small, of raw node:http, by CPU', against('small', FRONT, RAW), 0.8)
+  claim('front door, large, of raw node:http, by CPU', against('large', FRONT, RAW), 0.8)
+  claim('br in the route, of the identity hit, by CPU', of('br', `${ROUTE}, br`)?.byCpu, 0.9)
+  claim('with listeners, of without, by CPU', of('telling', 'registry-cache, listeners on')?.byCpu, 0.97)
+  return claims
+}

@@ -1,0 +1,18 @@
+/* bentocache in the handler, in memory: it keeps values, so each hit is stringified again. */
+import { BentoCache, bentostore } from 'bentocache'
+import { memoryDriver } from 'bentocache/drivers/memory'
+import express from 'express'
+import { lists } from './handlers.js'
+import { serve } from './serve.js'
+
+const bento = new BentoCache({
+  default: 'memory',
+  stores: { memory: bentostore().useL1Layer(memoryDriver({ maxItems: 10_000 })) },
+})
+const app = express()
+for (const [name, list] of Object.entries(lists)) {
+  app.get(`/${name}`, async (req, res) => {
+    res.json(await bento.getOrSet({ key: req.originalUrl, ttl: '1h', factory: async () => list }))
+  })
+}
+serve(app)
