@@ -66,6 +66,8 @@ export class Memory implements MemoryTier {
       return false
     }
     const lru = this.#types.get(type) ?? this.#makeType(type)
+    // lru-cache disposes of nothing when it gets the very value that it has: the accounts would count it twice.
+    lru.delete(hash)
     lru.set(hash, entry, { size: entry.bytes })
     this.#bytes += entry.bytes
     this.#entries++

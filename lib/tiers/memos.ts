@@ -31,6 +31,8 @@ export class Memos {
       set: (key, hash) => {
         const full = route + key
         if (bytesOf(full) > this.#hashes.maxSize) return
+        // lru-cache disposes of nothing when it gets the very value that it has: it would count twice.
+        this.#hashes.delete(full)
         this.#hashes.set(full, hash)
         this.#memory.account(bytesOf(full))
       },

@@ -277,7 +277,8 @@ describe('wrap', () => {
   })
 
   it('does not let a load that an invalidation overtook be joined, nor store what it gives', async () => {
-    const cache = createRegistryCache()
+    // Time stands still: nobody who joined would be let go.
+    const cache = createRegistryCache({ clock: createFakeClock() })
     const old = deferred<string>()
     const before = cache.wrap('tools', {}, () => old.promise)
     await settle()
