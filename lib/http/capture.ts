@@ -49,7 +49,8 @@ type Write = (this: CacheResponse, ...args: unknown[]) => boolean
 type WriteHead = (this: CacheResponse, ...args: unknown[]) => CacheResponse
 
 export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHooks): void {
-  const before: OutgoingHttpHeaders = { ...res.getHeaders() }
+  const before = snapshot(res)
+  const spelling = rawNames(res)
   const { statusMessage } = res
   const send = res.send as Send | undefined
   const writeHead = res.writeHead as WriteHead
@@ -129,7 +130,10 @@ export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHoo
     isReplaced = true
     isDone = hooks.onServerError(() => {
       for (const name of res.getHeaderNames()) if (!(name in before)) res.removeHeader(name)
-      for (const [name, value] of Object.entries(before)) if (value !== undefined) res.setHeader(name, value)
+      for (const name of spelling) {
+        const value = before[name.toLowerCase()]
+        if (value !== undefined) res.setHeader(name, value)
+      }
       res.statusMessage = statusMessage
       draft = undefined
     })
@@ -165,6 +169,13 @@ export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHoo
       },
     }
   }
+}
+
+/** Lists are copied: `appendHeader` adds to the very list that `getHeaders` gives. */
+function snapshot(res: CacheResponse): OutgoingHttpHeaders {
+  const headers: OutgoingHttpHeaders = { ...res.getHeaders() }
+  for (const [name, value] of Object.entries(headers)) if (Array.isArray(value)) headers[name] = [...value]
+  return headers
 }
 
 function takeDown(res: CacheResponse, before: OutgoingHttpHeaders, body: Buffer): Draft {

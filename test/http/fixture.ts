@@ -51,6 +51,8 @@ export function applications(): (
     const warnings: string[] = []
     const cache = createRegistryCache({ clock, logger: collecting(warnings), ...options })
     const app = framework()
+    // No line on stderr for each error.
+    app.set('env', 'test')
     const given: Given = { app, cache, clock, cached: (own) => cache.middleware({ type: 'tools', ...own }) }
     build(given)
     app.use(quietErrors)
@@ -68,9 +70,9 @@ export function applications(): (
   }
 }
 
-/** As Express' own, without its line on stderr. */
-const quietErrors: express.ErrorRequestHandler = (error, _req, res, next) => {
-  if (res.headersSent) return next(error)
+/** Errors as JSON; where the application says so, or the answer is out, Express' own finalhandler has them. */
+const quietErrors: express.ErrorRequestHandler = (error, req, res, next) => {
+  if (res.headersSent || req.app.locals.withFinalhandler === true) return next(error)
   res.status(500).json({ error: error instanceof Error ? error.message : String(error) })
 }
 

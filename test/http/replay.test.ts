@@ -36,6 +36,7 @@ forEachExpress((_name, framework) => {
         res.removeHeader('X-Before')
         res.json(LIST)
       },
+      'a list of a middleware that it adds to': (res) => res.appendHeader('X-List', 'c') && res.json(LIST),
       'a header of a middleware that it changes': (res) => res.set('X-Before', 'changed').json(LIST),
       'a name of Object.prototype as header': (res) => res.set('constructor', 'x').set('toString', 'y').json(LIST),
       'an empty answer of status 204': (res) => res.status(204).json(LIST),
@@ -46,7 +47,7 @@ forEachExpress((_name, framework) => {
         let runs = 0
         const { get } = await start(framework, ({ app, cached }) => {
           app.use((_req, res, next) => {
-            res.set('X-Before', 'middleware')
+            res.set('X-Before', 'middleware').set('X-List', ['a', 'b'])
             next()
           })
           app.get('/x', cached({ status: [200, 203, 204, 205] }), (_req, res) => {
