@@ -8,6 +8,7 @@ import { systemClock } from '../../lib/cache/tiers.ts'
 import { OptionError } from '../../lib/errors.ts'
 import { resolveInvalidateOn } from '../../lib/http/invalidate-on.ts'
 import { resolveRouteOptions } from '../../lib/http/route-options.ts'
+import { createRegistryCache } from '../../lib/index.ts'
 import { BUILT_IN_TYPES, resolveOptions } from '../../lib/options.ts'
 import { anchors, type Block, links, type Page, page, pages, root, table, uncode } from './blocks.ts'
 import { compile, run } from './compile.ts'
@@ -121,6 +122,16 @@ describe('The documentation', () => {
         expect(at(inSeconds(resolve({})), uncode(name)), name).to.deep.equal(meant(value, words))
       }
     })
+  })
+
+  it('names every member of stats() and every event in the README', () => {
+    const section = readme.text.split('## Seeing what happens')[1]?.split('\n## ')[0] ?? ''
+    const named = new Set([...section.matchAll(/`(\w+)`/g)].map(([, name = '']) => name))
+    const source = readFileSync(join(root, 'lib/events.ts'), 'utf8')
+    const events = /export interface CacheEvents \{([^}]*)\}/.exec(source)?.[1]?.match(/\w+(?=:)/g) ?? []
+    const members = Object.keys(createRegistryCache().stats())
+    expect(events).to.include('hit')
+    expect([...members, ...events].filter((name) => !named.has(name))).to.deep.equal([])
   })
 
   it('explains every error code, and no other', () => {
