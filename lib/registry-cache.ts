@@ -88,7 +88,6 @@ export class RegistryCache {
   readonly #upkeep: Upkeep
   readonly #workerId = randomBytes(6).toString('hex')
   #longestTtlMs: number
-  #retry: unknown
   #starts = 0
 
   /** @throws OptionError */
@@ -117,6 +116,7 @@ export class RegistryCache {
         breaker,
         redisTimeoutMs,
         longestTtlMs,
+        sweepForeignKeys: resolved.sweepForeignKeys,
         recover: () => this.#recover(),
         onChange: (up, reason) => this.#redisChanged(up, reason),
         onError,
@@ -132,7 +132,15 @@ export class RegistryCache {
       workerId,
     })
     const epochs = this.#epochs
-    this.#raises = new Raises({ epochs, shared, clock, redisTimeoutMs, longestTtlMs, inBackground })
+    this.#raises = new Raises({
+      epochs,
+      shared,
+      clock,
+      redisTimeoutMs,
+      retryMs: breaker.probeEveryMs,
+      longestTtlMs,
+      inBackground,
+    })
     const raises = this.#raises
     const questions =
       shared &&
@@ -190,7 +198,7 @@ export class RegistryCache {
     await this.#upkeep.settled()
     // Started again while this waited, by a server that came as the last one went: the later call counts.
     if (this.#starts !== starts) return
-    this.#options.clock.clearTimeout(this.#retry)
+    this.#raises.stop()
     this.#subscriber?.stop()
     this.#redis?.stop()
   }
@@ -426,31 +434,7 @@ export class RegistryCache {
   async #tell(tags: readonly string[], cause: string): Promise<boolean> {
     this.#counters.invalidations += tags.length
     const told = await this.#cache.invalidate(tags, cause)
-    if (!told) this.#retryPending()
-    if (told && this.#options.sweepForeignKeys && this.#redis) {
-      for (const tag of tags) {
-        const type = tag.startsWith(ALL) ? tag.slice(ALL.length) : ''
-        if (type !== '')
-          this.#upkeep.inBackground(
-            this.#redis.sweepForeign(type).catch(() => {}),
-            'sweep',
-          )
-      }
-    }
     return told
-  }
-
-  /** What Redis refused while it answers otherwise; after an outage the recovery tells it. */
-  #retryPending(): void {
-    const { clock, breaker } = this.#options
-    clock.clearTimeout(this.#retry)
-    this.#retry = clock.setTimeout(() => {
-      if (!this.#redis?.isUp() || this.#epochs.pendingRaises === 0) return
-      const told = this.#raises.tellPending(false).then((isDone) => {
-        if (!isDone) this.#retryPending()
-      })
-      this.#upkeep.inBackground(told, 'pending')
-    }, breaker.probeEveryMs)
   }
 
   /** In this order: what we owe Redis, the subscription, what Redis may have lost. Only then is it believed. */
