@@ -88,6 +88,7 @@ export class RegistryCache {
   readonly #upkeep: Upkeep
   readonly #workerId = randomBytes(6).toString('hex')
   #longestTtlMs: number
+  #retry: unknown
   #starts = 0
 
   /** @throws OptionError */
@@ -132,15 +133,7 @@ export class RegistryCache {
       workerId,
     })
     const epochs = this.#epochs
-    this.#raises = new Raises({
-      epochs,
-      shared,
-      clock,
-      redisTimeoutMs,
-      retryMs: breaker.probeEveryMs,
-      longestTtlMs,
-      inBackground,
-    })
+    this.#raises = new Raises({ epochs, shared, clock, redisTimeoutMs, longestTtlMs, inBackground })
     const raises = this.#raises
     const questions =
       shared &&
@@ -198,7 +191,7 @@ export class RegistryCache {
     await this.#upkeep.settled()
     // Started again while this waited, by a server that came as the last one went: the later call counts.
     if (this.#starts !== starts) return
-    this.#raises.stop()
+    this.#options.clock.clearTimeout(this.#retry)
     this.#subscriber?.stop()
     this.#redis?.stop()
   }
@@ -434,7 +427,21 @@ export class RegistryCache {
   async #tell(tags: readonly string[], cause: string): Promise<boolean> {
     this.#counters.invalidations += tags.length
     const told = await this.#cache.invalidate(tags, cause)
+    if (!told) this.#retryPending()
     return told
+  }
+
+  /** What Redis refused while it answers otherwise; after an outage the recovery tells it. */
+  #retryPending(): void {
+    const { clock, breaker } = this.#options
+    clock.clearTimeout(this.#retry)
+    this.#retry = clock.setTimeout(() => {
+      if (!this.#redis?.isUp() || this.#epochs.pendingRaises === 0) return
+      const told = this.#raises.tellPending(false).then((isDone) => {
+        if (!isDone) this.#retryPending()
+      })
+      this.#upkeep.inBackground(told, 'pending')
+    }, breaker.probeEveryMs)
   }
 
   /** In this order: what we owe Redis, the subscription, what Redis may have lost. Only then is it believed. */

@@ -18,8 +18,8 @@ export interface RedisLinkOptions {
   readonly onError: (error: TierError) => void
 }
 
-/** Error replies that speak of the server, not of the key. */
-const NOT_SERVING = /^(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN)/
+/** Error replies that speak of the server, not of the key. Redis 6.2 wraps those of a script's commands in words of its own. */
+const NOT_SERVING = /(^|[ -])(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN) /
 
 export class RedisLink {
   readonly #options: RedisLinkOptions

@@ -4,6 +4,7 @@
  */
 import { hash, randomInt } from 'node:crypto'
 import type { Deadline, Raise, SharedLookup, SharedTier } from '../cache/tiers.ts'
+import { ForeignKeys } from './foreign-keys.ts'
 import { encodeCause } from './messages.ts'
 import type { Commands } from './redis-client.ts'
 import { RedisLink, type RedisLinkOptions } from './redis-link.ts'
@@ -14,6 +15,7 @@ export interface RedisTierOptions extends RedisLinkOptions {
   readonly workerId: string
   /** The longest life of an entry: epochs outlive it. */
   readonly longestTtlMs: () => number
+  readonly sweepForeignKeys: boolean
   readonly inBackground: (work: Promise<unknown>, reason: string) => void
 }
 
@@ -24,6 +26,7 @@ export class RedisTier implements SharedTier {
   readonly #client: Commands
   readonly #link: RedisLink
   readonly #isCluster: boolean
+  readonly #foreignKeys: ForeignKeys | undefined
   /** Tags whose epoch was opened lately, so that its life was renewed. */
   #opened = new Map<string, number>()
 
@@ -32,6 +35,12 @@ export class RedisTier implements SharedTier {
     this.#client = options.client as Commands
     this.#isCluster = options.client.isCluster === true
     this.#link = new RedisLink(options)
+    if (options.sweepForeignKeys) {
+      const { clock, redisTimeoutMs } = options
+      const deadline = (): Deadline => ({ atMs: clock.monotonic() + redisTimeoutMs, recovering: false })
+      const [client, link, isCluster] = [this.#client, this.#link, this.#isCluster]
+      this.#foreignKeys = new ForeignKeys({ ...options, client, link, isCluster, deadline })
+    }
     defineScripts(options.client)
   }
 
@@ -188,9 +197,11 @@ export class RedisTier implements SharedTier {
   // --- raising --------------------------------------------------------------------------------------------------
 
   async raise(raises: readonly Raise[], cause: string, deadline: Deadline): Promise<readonly (number | undefined)[]> {
-    return await this.#link.run('raise', deadline, () =>
+    const epochs = await this.#link.run('raise', deadline, () =>
       Promise.all(raises.map((raise) => this.#raiseOne(raise, cause, 'registryCacheRaise', []))),
     )
+    for (const [i, { tag }] of raises.entries()) if (epochs[i] !== undefined) this.#foreignKeys?.sweep(tag)
+    return epochs
   }
 
   async raiseUnlessChanged(raise: Raise, known: number, deadline: Deadline): Promise<number | undefined> {
@@ -266,28 +277,6 @@ export class RedisTier implements SharedTier {
       ]).then(([locks, entry]) => [entry, locks] as const),
     )
     return { ...entry, locked: locks > 0 }
-  }
-
-  /**
-   * Removes the plain keys that workers of the older system stored for a type: exactly this type, in batches, and never
-   * a key of ours that holds an epoch or a lock.
-   */
-  async sweepForeign(type: string): Promise<void> {
-    const { keyPrefix = '' } = this.#client.options as { keyPrefix?: string }
-    const plain = this.entryKey(type, '').slice(0, -1)
-    const pattern = `${(keyPrefix + plain).replace(/[\\*?[\]^-]/g, '\\$&')}:*`
-    const nodes = this.#isCluster ? (this.#client.nodes('master') as Commands[]) : [this.#client]
-    await this.#client.unlink(plain)
-    for (const node of nodes) {
-      let cursor = '0'
-      do {
-        const [next, keys] = await node.scan(cursor, 'MATCH', pattern, 'COUNT', 500)
-        const foreign = keys.filter((key) => !key.includes(':@')).map((key) => key.slice(keyPrefix.length))
-        if (this.#isCluster) await Promise.all(foreign.map((key) => this.#client.unlink(key)))
-        else if (foreign.length > 0) await this.#client.unlink(...foreign)
-        cursor = next
-      } while (cursor !== '0' && this.isUp())
-    }
   }
 }
 

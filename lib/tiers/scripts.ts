@@ -61,8 +61,9 @@ local epoch = string.format('%.0f', now - tonumber(ARGV[2]) - 1)
 redis.call('SET', KEYS[1], epoch, 'EX', ARGV[1])
 return {epoch, string.format('%.0f', now), 1}`,
 
-  /** PTTL and value of one moment. */
-  registryCacheFetch: `return {redis.call('PTTL', KEYS[1]), redis.call('GET', KEYS[1])}`,
+  /** PTTL and value of one moment. What is no string is no entry. */
+  registryCacheFetch: `local got = redis.pcall('GET', KEYS[1])
+return {redis.call('PTTL', KEYS[1]), type(got) == 'string' and got}`,
 
   registryCacheUnlock: `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0`,
