@@ -88,7 +88,6 @@ export class RegistryCache {
   readonly #upkeep: Upkeep
   readonly #workerId = randomBytes(6).toString('hex')
   #longestTtlMs: number
-  #retry: unknown
   #starts = 0
 
   /** @throws OptionError */
@@ -133,7 +132,15 @@ export class RegistryCache {
       workerId,
     })
     const epochs = this.#epochs
-    this.#raises = new Raises({ epochs, shared, clock, redisTimeoutMs, longestTtlMs, inBackground })
+    this.#raises = new Raises({
+      epochs,
+      shared,
+      clock,
+      redisTimeoutMs,
+      retryMs: breaker.probeEveryMs,
+      longestTtlMs,
+      inBackground,
+    })
     const raises = this.#raises
     const questions =
       shared &&
@@ -191,7 +198,7 @@ export class RegistryCache {
     await this.#upkeep.settled()
     // Started again while this waited, by a server that came as the last one went: the later call counts.
     if (this.#starts !== starts) return
-    this.#options.clock.clearTimeout(this.#retry)
+    this.#raises.stop()
     this.#subscriber?.stop()
     this.#redis?.stop()
   }
@@ -427,21 +434,7 @@ export class RegistryCache {
   async #tell(tags: readonly string[], cause: string): Promise<boolean> {
     this.#counters.invalidations += tags.length
     const told = await this.#cache.invalidate(tags, cause)
-    if (!told) this.#retryPending()
     return told
-  }
-
-  /** What Redis refused while it answers otherwise; after an outage the recovery tells it. */
-  #retryPending(): void {
-    const { clock, breaker } = this.#options
-    clock.clearTimeout(this.#retry)
-    this.#retry = clock.setTimeout(() => {
-      if (!this.#redis?.isUp() || this.#epochs.pendingRaises === 0) return
-      const told = this.#raises.tellPending(false).then((isDone) => {
-        if (!isDone) this.#retryPending()
-      })
-      this.#upkeep.inBackground(told, 'pending')
-    }, breaker.probeEveryMs)
   }
 
   /** In this order: what we owe Redis, the subscription, what Redis may have lost. Only then is it believed. */
@@ -453,7 +446,6 @@ export class RegistryCache {
 
   #redisChanged(up: boolean, reason: string): void {
     if (this.#events.has('redis')) this.#events.emit('redis', { up, reason })
-    this.#counters.raised(cause, own)
     if (up) this.#options.logger?.info(`express-registry-cache: Redis is used again (${reason})`)
     else this.#upkeep.warn('ERR_REDIS_UNAVAILABLE', `Redis is left alone for now: ${reason}`, 'redis')
     if (up) this.#upkeep.unsay('ERR_REDIS_UNAVAILABLE', 'redis')
@@ -461,6 +453,7 @@ export class RegistryCache {
 
   #raised(tag: string, cause: string, worker: string, own: boolean): void {
     if (!own || cause === 'foreign') this.#counters.invalidations++
+    this.#counters.raised(cause, own)
     if (tag === ALL) this.#memory.clear()
     else if (tag.startsWith(ALL)) {
       const type = tag.slice(ALL.length)

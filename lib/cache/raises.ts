@@ -11,6 +11,8 @@ export interface RaisesOptions {
   readonly shared: SharedTier | undefined
   readonly clock: Clock
   readonly redisTimeoutMs: number
+  /** After how long the shared tier is told again what it did not take. */
+  readonly retryMs: number
   /** How long a raise is remembered, to be asked about after an outage: the longest life of an entry. */
   readonly longestTtlMs: () => number
   /** Work that nobody waits for. */
@@ -25,6 +27,7 @@ export class Raises {
   readonly #options: RaisesOptions
   /** Tags that this worker raised lately, with the number that the shared tier gave. */
   readonly #recent = new Map<string, { epoch: number; atMs: number }>()
+  #retry: unknown
 
   constructor(options: RaisesOptions) {
     this.#options = options
@@ -55,7 +58,10 @@ export class Raises {
 
   async #tell(records: readonly EpochRecord[], cause: string, deadline: Deadline): Promise<boolean> {
     const { shared } = this.#options
-    if (!shared || !(shared.isUp() || deadline.recovering)) return false
+    if (!shared || !(shared.isUp() || deadline.recovering)) {
+      this.#tellLater()
+      return false
+    }
     const counts = records.map((record) => record.raises)
     const raises = records.map((record) => ({ tag: record.tag, floor: Math.ceil(record.epoch) }))
     const told = shared.raise(raises, cause, deadline).then(
@@ -67,12 +73,13 @@ export class Raises {
     for (const record of records) record.telling = told
     await told
     for (const record of records) if (record.telling === told) record.telling = undefined
+    this.#tellLater()
     return records.every((record, i) => record.settled >= (counts[i] ?? 0))
   }
 
   async #tellForeign(record: EpochRecord, known: number): Promise<void> {
     const { shared } = this.#options
-    if (!shared?.isUp()) return
+    if (!shared?.isUp()) return this.#tellLater()
     const count = record.raises
     const told = shared
       .raiseUnlessChanged({ tag: record.tag, floor: Math.ceil(record.epoch) }, known, this.#ownDeadline())
@@ -83,6 +90,30 @@ export class Raises {
     record.telling = told
     await told
     if (record.telling === told) record.telling = undefined
+    this.#tellLater()
+  }
+
+  /**
+   * Whatever is pending is told again, whoever raised it: a repair, a foreign message and a refusal by a tier that answers
+   * otherwise have nobody else to do it, and a raise made while a recovery is at its end was not in what that told.
+   */
+  #tellLater(): void {
+    const { epochs, shared, clock, retryMs, inBackground } = this.#options
+    if (!shared || this.#retry !== undefined || epochs.pendingRaises === 0) return
+    this.#retry = clock.setTimeout(() => {
+      this.#retry = undefined
+      const told = shared.isUp() ? this.tellPending(false) : Promise.resolve(false)
+      inBackground(
+        told.then(() => this.#tellLater()),
+        'pending',
+      )
+    }, retryMs)
+  }
+
+  /** Leaves no timer; what is pending stays so until the next raise. */
+  stop(): void {
+    this.#options.clock.clearTimeout(this.#retry)
+    this.#retry = undefined
   }
 
   #acknowledge(record: EpochRecord, count: number, reply: number | undefined): void {
