@@ -7,7 +7,8 @@
  * - Late fill. A misses and reads the database (old). B writes, raises the tag, is acknowledged. A's handler ends and
  *   stores: its stamp is the epoch from before B, so the entry is dead on arrival, in both tiers. A stamp taken when the
  *   fill ends would make it live until its TTL.
- * - Joining. C reads after B was acknowledged and finds A's flight: its stamps are not C's, so C does not join.
+ * - Joining. C reads after B was acknowledged and finds A's flight: its stamps are not C's, so C does not join. Where B
+ *   raised a tag that only A's answer reveals, the stamps are still equal: C joins, and compares again when A lands.
  * - A question that crosses a write. A asks Redis for an epoch; this worker raises the tag; the reply (old) arrives. The
  *   record's `raises` differ from when the question was sent: the reply does not count.
  * - A message that overtakes a reply. Reply 1 is on its way, message "2" arrives first: the record is 2, the reply lower
@@ -87,6 +88,24 @@ export class Cache {
     const answer = unknown.length > 0 ? await questions.ask(unknown, true, deadline) : 'verified'
     const isUntouched = asked.records.every((record, i) => record.raises === asked.raises[i])
     return this.#missed(wanted, answer === 'verified' && isUntouched ? 'both' : 'none', answer === 'down')
+  }
+
+  /**
+   * Whether an answer holds for a reader who waited for it. Its stamps were compared when the reader joined, but for the
+   * tags that only the answer revealed: of those one may have been raised before the reader came. Asks where it must.
+   */
+  async confirm(wanted: Wanted, entry: Entry, deadline: Deadline): Promise<boolean> {
+    const { questions, whenRedisIsDown } = this.options
+    const { tags, epochs } = entry
+    const isStrong = wanted.maxStalenessMs === 0
+    const revealed = tags.filter((tag) => !wanted.tags.includes(tag))
+    const unknown = this.#unknown(revealed, wanted.maxStalenessMs)
+    if (unknown.length > 0 && questions) {
+      const answer = await questions.ask(unknown, isStrong, deadline)
+      const isDown = answer === 'down' && !isStrong && whenRedisIsDown === 'serve-memory'
+      if (answer !== 'verified' && !isDown) return false
+    }
+    return this.#isCurrent({ tags: revealed, epochs: revealed.map((tag) => epochs[tags.indexOf(tag)] ?? 0) }, [])
   }
 
   /** Whether a request for this is being computed, under the stamps that are known now. No I/O. */

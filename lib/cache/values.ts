@@ -97,7 +97,9 @@ export class Values {
         this.#counters.of(type).coalesced++
       }
       const landing = await joined.landed
-      if (landing.kind === 'answered') return parse(landing.entry) as T
+      const isOurs =
+        landing.kind === 'answered' && (await this.#cache.confirm(wanted, landing.entry, this.#cache.deadline()))
+      if (isOurs) return parse(landing.entry) as T
       if (landing.kind === 'empty') return undefined as T
       if (landing.kind === 'failed') throw landing.error
     }
@@ -124,7 +126,8 @@ export class Values {
       const value = await load()
       const content = toContent(value, value === null ? costs.negativeTtlMs : costs.ttlMs)
       if (!content) {
-        landing = { kind: 'empty' }
+        // What it depends on is not known, so neither is whether it holds for those who came while it was computed.
+        if (typeof tags !== 'function') landing = { kind: 'empty' }
         this.#counters.notStoredFor('undefined')
         return value
       }
@@ -132,7 +135,7 @@ export class Values {
       const stored = this.#store(wanted, missed, content, stamps, 'load')
       const { entry } = stored
       if (stored.tiers === 'both') written = stored.written
-      landing = { kind: 'answered', entry, variant: undefined }
+      if (stamps) landing = { kind: 'answered', entry, variant: undefined }
       return parse(entry) as T
     } catch (error) {
       landing = { kind: 'failed', error }
