@@ -188,9 +188,9 @@ function holdEnd(req: CacheRequest, res: CacheResponse, work: () => Promise<void
     if (isHeld) return res
     const [chunk, encoding] = args
     if (!res.headersSent) {
-      const hasBody = res.statusCode !== 204 && res.statusCode !== 304
-      const isOnePiece = hasBody && (typeof chunk === 'string' || chunk instanceof Uint8Array)
-      if (isOnePiece && !res.hasHeader('Content-Length') && !res.hasHeader('Transfer-Encoding')) {
+      // As Node does where nothing was written before the end: a body in one piece, or none at all, has a length.
+      const hasBody = req.method !== 'HEAD' && res.statusCode !== 204 && res.statusCode !== 304
+      if (hasBody && !['Content-Length', 'Transfer-Encoding', 'Trailer'].some((name) => res.hasHeader(name))) {
         res.setHeader('Content-Length', byteLength(chunk, encoding))
       }
       res.writeHead(res.statusCode)
