@@ -11,6 +11,8 @@ declare namespace Express {
 type Handler = import('express').RequestHandler
 declare const app: import('express').Express
 declare const cache: import('express-registry-cache').RegistryCache
+declare const another: import('express-registry-cache').RegistryCache
+declare const register: import('prom-client').Registry
 declare const redis: import('ioredis').Redis
 declare const server: import('node:http').Server
 declare const authenticate: Handler
