@@ -51,7 +51,7 @@ export interface BypassEvent {
   readonly reason: string
 }
 
-/** A tag was raised. `cause` is `api`, `foreign`, `repair` or `METHOD:route`; `worker` is the id of the one that raised it. */
+/** A tag was raised. `cause` is `api`, `foreign`, `repair`, `pending` (told after an outage) or `METHOD:route`; `worker` raised it. */
 export interface InvalidateEvent {
   readonly tag: string
   readonly cause: string

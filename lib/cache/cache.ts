@@ -79,7 +79,7 @@ export class Cache {
     return shared?.isUp() ? this.#missed(wanted, 'none', true) : this.#fromMemoryAlone(wanted)
   }
 
-  /** Stamps for something that is stored as it is now: `undefined` when it can not be found out what is current. */
+  /** Stamps for something that is stored as it is now; `reach` is `none` when it can not be found out what is current. */
   async stampsNow(wanted: Wanted, deadline: Deadline): Promise<Missed> {
     const { epochs, questions, shared } = this.options
     if (!shared?.isUp() || !questions) return this.#fromMemoryAlone({ ...wanted, accepts: () => false }) as Missed
