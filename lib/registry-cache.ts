@@ -194,7 +194,8 @@ export class RegistryCache {
   async stop(): Promise<void> {
     const starts = this.#starts
     this.#upkeep.runPutOff()
-    if (this.#redis?.isUp() && this.#epochs.pendingRaises > 0) await this.#raises.tellPending(false)
+    // Once more, though Redis be left alone: it may be back, and nobody would tell it later.
+    if (this.#epochs.pendingRaises > 0) await this.#raises.tellPending(true)
     await this.#upkeep.settled()
     // Started again while this waited, by a server that came as the last one went: the later call counts.
     if (this.#starts !== starts) return

@@ -139,6 +139,7 @@ export class Raises {
 
   /** Tells the shared tier every raise that it has not heard of. True when none is left. */
   async tellPending(recovering: boolean): Promise<boolean> {
+    await Promise.all(this.#options.epochs.pending().map(({ telling }) => telling))
     const pending = this.#options.epochs.pending().filter((record) => record.telling === undefined)
     for (let i = 0; i < pending.length; i += BATCH) {
       if (!(await this.#tell(pending.slice(i, i + BATCH), 'pending', this.#ownDeadline(recovering)))) return false
