@@ -21,7 +21,7 @@ export interface EpochRecord {
   /** Raises by this worker, and how many of them the shared tier has acknowledged (the later ones are pending). */
   raises: number
   settled: number
-  /** This worker's count at the record's making and at its last raise: for tags that only an answer reveals. */
+  /** This worker's count at the record's making and when its number last changed: for tags that only an answer reveals. */
   readonly madeAt: number
   raisedAt: number
   /** A raise on the wire; readers of this tag wait for it. */
@@ -77,6 +77,7 @@ export class Epochs {
   /** Records with a raise pending or under way: they do not fall out. */
   readonly #pinned = new Map<string, EpochRecord>()
   #count = 0
+  /** Records that fell out, and raises heard of that had none. */
   #fellOut = 0
   #session = 0
   #sessions = 0
@@ -188,11 +189,12 @@ export class Epochs {
     const own = worker === this.#options.workerId
     if (!own) this.#options.onRaise(tag, cause, worker, false)
     const record = this.#existing(tag)
-    if (!record) return
-    if (epoch > record.epoch) {
-      record.epoch = epoch
-      record.heard = epoch
-    } else if (epoch < record.epoch && !own) {
+    if (!record) {
+      this.#fellOut++
+      return
+    }
+    if (epoch > record.epoch) this.#learn(record, epoch)
+    else if (epoch < record.epoch && !own) {
       // Somebody reads a Redis that has forgotten what we know: find out before believing anything.
       record.verifiedAtMs = Number.NEGATIVE_INFINITY
     }
@@ -236,11 +238,17 @@ export class Epochs {
     }
     // A message overtook this reply: the reply is merely old.
     if (reply < record.epoch) return 'void'
-    record.epoch = reply
-    record.heard = reply
+    this.#learn(record, reply)
     record.verifiedAtMs = Math.max(record.verifiedAtMs, question.sentAtMs)
     record.session = question.session
     return 'verified'
+  }
+
+  #learn(record: EpochRecord, epoch: number): void {
+    record.heard = epoch
+    if (record.epoch === epoch) return
+    record.epoch = epoch
+    record.raisedAt = ++this.#count
   }
 
   /**
@@ -280,7 +288,7 @@ export class Epochs {
 
   /** The shared tier's number for the raise that was the record's `count`th, and for those before it. */
   acknowledge(record: EpochRecord, count: number, epoch: number): void {
-    if (epoch > record.epoch) record.epoch = epoch
+    if (epoch > record.epoch) this.#learn(record, epoch)
     record.heard = Math.max(record.heard, epoch)
     record.settled = Math.max(record.settled, count)
     if (record.settled === record.raises && this.#pinned.delete(record.tag)) this.#records.set(record.tag, record)

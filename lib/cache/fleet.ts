@@ -59,8 +59,11 @@ export class Fleet {
         const leftMs = endsAtMs - clock.monotonic()
         if (leftMs <= 0) break
         await new Promise<void>((resolve) => clock.setTimeout(resolve, Math.min(pauseMs, leftMs)))
+        const sentAtMs = clock.monotonic()
         const look = await shared.watch(type, hash, stampsHash, this.#cache.deadline())
-        const entry = look.envelope && (await this.#take(wanted, missed, look.envelope, look.ttlMs))
+        // Counted from when it was asked for: its way here is part of its life.
+        const ttlMs = look.ttlMs - (clock.monotonic() - sentAtMs)
+        const entry = look.envelope && (await this.#take(wanted, missed, look.envelope, ttlMs))
         if (entry) return { entry }
         if (look.locked) continue
         if (await shared.lock(type, hash, stampsHash, token, this.#lockTtlMs, this.#cache.deadline())) return held
