@@ -95,6 +95,8 @@ function deferred(make: () => Handler): Handler {
 /** What a node:http or node:https server, or one behind Express' `listen`, has. */
 export interface ServerLike {
   once(event: 'close', listener: () => void): unknown
+  /** What an Express application, which emits events too, does not have. */
+  close(callback?: (error?: Error) => void): unknown
 }
 
 /**
@@ -103,7 +105,8 @@ export interface ServerLike {
  * @throws OptionError when `server` is no server
  */
 export function attachSubscriber(server: ServerLike): Promise<void> {
-  if (typeof server !== 'object' || server === null || typeof server.once !== 'function') {
+  const isServer = typeof server === 'object' && server !== null && typeof server.close === 'function'
+  if (!isServer || typeof server.once !== 'function') {
     throw new OptionError('ERR_OPTION_TYPE', 'server', server, 'an http.Server, as app.listen() returns it')
   }
   const { servers } = state()

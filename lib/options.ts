@@ -107,9 +107,11 @@ export const BUILT_IN_TYPES: Readonly<Record<string, { readonly ttl: number; rea
     catalog: { ttl: 300, dependsOn: ['gateways'] },
   }
 
-/** 10 years: what Redis and timers bear, and longer than anybody means. */
+/** 10 years: what Redis bears, and longer than anybody means. */
 const MAX_SECONDS = 315_360_000
 export const TTL: NumberRange = { min: 0, above: true, max: MAX_SECONDS, unit: 'seconds' }
+/** 24 days: the longest that Node's timers bear. */
+export const TIMER: NumberRange = { min: 0, max: 2_147_483, unit: 'seconds' }
 export const SECONDS: NumberRange = { min: 0, max: MAX_SECONDS, unit: 'seconds' }
 const MIB = 1024 * 1024
 

@@ -61,10 +61,9 @@ export class Cache {
   }
 
   /** Step 1: the entry that may be served without asking anybody, fresh or not. No I/O. */
-  find(wanted: Wanted): Entry | undefined {
-    const entry = this.#inMemory(wanted)
+  find(wanted: Wanted, nowMs: number = this.options.clock.monotonic()): Entry | undefined {
+    const entry = this.#inMemory(wanted, nowMs)
     if (!entry) return undefined
-    const nowMs = this.options.clock.monotonic()
     return nowMs < entry.deleteAtMs && this.#isKnownCurrent(entry, wanted, nowMs) ? entry : undefined
   }
 
@@ -127,9 +126,9 @@ export class Cache {
 
   // --- reading --------------------------------------------------------------------------------------------------
 
-  #inMemory(wanted: Wanted): Entry | undefined {
+  #inMemory(wanted: Wanted, nowMs?: number): Entry | undefined {
     const { memory } = this.options
-    const entry = memory.get(wanted.type, wanted.hash)
+    const entry = memory.get(wanted.type, wanted.hash, nowMs)
     if (entry?.kind !== 'vary') return entry && this.#accepted(wanted, entry)
     if (!wanted.variant || !this.#isCurrent(entry, wanted.tags)) return undefined
     return this.#accepted(wanted, memory.get(wanted.type, wanted.variant(entry.vary)))

@@ -138,6 +138,12 @@ export class Epochs {
     return this.#shared !== undefined && record.settled !== record.raises
   }
 
+  /** The shared tier's number, where it was verified under the subscription that is live; else 0. */
+  heardLately(tag: string): number {
+    const record = this.#existing(tag)
+    return record && this.#session !== 0 && record.session === this.#session ? record.heard : 0
+  }
+
   /** Whether a raise of one of these is untold. */
   anyPending(tags: readonly string[]): boolean {
     return this.#pinned.size > 0 && tags.some((tag) => this.#pinned.has(tag))

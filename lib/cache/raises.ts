@@ -46,7 +46,9 @@ export class Raises {
   /** Somebody who raises nothing says that the tag's data changed: raise it, unless another worker already did. */
   heardForeign(tag: string): void {
     const { epochs, inBackground } = this.#options
-    const known = epochs.has(tag) ? epochs.record(tag).heard : 0
+    // Only a number of this subscription tells whether somebody has raised it since: an older one may have been raised
+    // before this message, and its data computed anew before what the message speaks of.
+    const known = epochs.heardLately(tag)
     const record = epochs.raiseHere(tag, 'foreign')
     inBackground(this.#tellForeign(record, known), 'foreign-raise')
   }

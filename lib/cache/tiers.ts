@@ -29,7 +29,7 @@ export interface Deadline {
 /** L1: bounded, per type, expiry by the injected clock. */
 export interface MemoryTier {
   /** The entry, whatever its age (until it may be deleted); marks it as recently used. */
-  get(type: string, hash: string): Entry | undefined
+  get(type: string, hash: string, nowMs?: number): Entry | undefined
   peek(type: string, hash: string): Entry | undefined
   /** False when the entry is larger than one entry may be. */
   set(type: string, hash: string, entry: Entry): boolean

@@ -15,7 +15,16 @@ import type { Flight } from '../cache/flights.ts'
 import type { Missed, Wanted } from '../cache/reading.ts'
 import type { Deadline } from '../cache/tiers.ts'
 import type { HitTier } from '../events.ts'
-import { type CacheResponse, type InnerHandler, isOver, type Next, notePassage, takeCharge } from './exchange.ts'
+import {
+  type CacheRequest,
+  type CacheResponse,
+  type InnerHandler,
+  isOver,
+  isRuled,
+  type Next,
+  notePassage,
+  takeCharge,
+} from './exchange.ts'
 import { answered, Fill } from './fill.ts'
 import { countHit } from './hit.ts'
 import { targetOf } from './request-key.ts'
@@ -44,31 +53,39 @@ export class CacheMiddleware {
 
   readonly handle: InnerHandler = (req, res, next) => {
     const { route, decider, cache, clock, enabled, front } = this.#options
-    if (!enabled) return next()
-    notePassage(req, route.type)
-    if (req.method !== 'GET' && req.method !== 'HEAD') return next()
-    if (!takeCharge(res)) {
-      this.#options.warn(
-        'ERR_CACHE_TWICE',
-        `two cache middlewares on ${req.baseUrl ?? ''}: the outer one rules`,
-        req.baseUrl ?? '',
-      )
+    if (!enabled) {
+      notePassage(req, route.type)
+      return next()
+    }
+    const { method } = req
+    const isRead = method === 'GET' || method === 'HEAD'
+    if (!isRead || isRuled(res)) {
+      if (isRead) {
+        const at = req.baseUrl ?? ''
+        this.#options.warn('ERR_CACHE_TWICE', `two cache middlewares on ${at}: the outer one rules`, route.type)
+      }
+      notePassage(req, route.type)
       return next()
     }
     const decision = decider.decide(req)
-    if (typeof decision === 'string') return this.#bypass(res, next, decision)
+    if (typeof decision === 'string') {
+      this.#mark(req, res)
+      return this.#bypass(res, next, decision)
+    }
     if (front) front.door.learn(req, front, () => targetOf(req, route))
     const exchange: Exchange = {
       req,
       res,
       next,
       decision,
+      method,
+      headers: decision.headers,
       startedAtMs: clock.monotonic(),
       isCounted: false,
       isPassed: false,
     }
     if (!decision.refresh) {
-      const entry = cache.find(decision.wanted)
+      const entry = cache.find(decision.wanted, exchange.startedAtMs)
       if (entry !== undefined) {
         if (exchange.startedAtMs < entry.staleAtMs) return this.#hit(exchange, entry, 'memory')
         if (this.#mayServeStale(exchange, entry) && cache.isFlying(decision.wanted)) {
@@ -76,10 +93,17 @@ export class CacheMiddleware {
         }
       }
     }
+    this.#mark(req, res)
     this.#look(exchange).catch((cause: unknown) => {
       this.#options.onDefect(cause)
       this.#pass(exchange)
     })
+  }
+
+  /** For those behind us; on a hit there is nobody. */
+  #mark(req: CacheRequest, res: CacheResponse): void {
+    takeCharge(res)
+    notePassage(req, this.#options.route.type)
   }
 
   /** Hands the request on, once. */
@@ -129,7 +153,7 @@ export class CacheMiddleware {
       if (landing.kind === 'answered' && this.#isFor(wanted, landing.entry, landing.variant)) {
         this.#typeCounters.coalesced++
         this.#countMiss(exchange, true)
-        respond(exchange.req, res, landing.entry, COLLAPSED, clock.monotonic(), this.#options.headers)
+        respond(exchange, res, landing.entry, COLLAPSED, clock.monotonic(), this.#options.headers)
         return
       }
     }
@@ -157,7 +181,7 @@ export class CacheMiddleware {
 
   #hit(exchange: Exchange, entry: Entry, tier: HitTier, outcome: Outcome = HIT): void {
     const { compressor, route } = this.#options
-    const form = compressor?.choose(route.type, entry, exchange.req.headers['accept-encoding'])
+    const form = compressor?.choose(route.type, entry, exchange.headers['accept-encoding'])
     if (form instanceof Promise) {
       // The client takes no other form, and it is not made yet.
       void form
@@ -170,7 +194,7 @@ export class CacheMiddleware {
     const { clock, headers, compressor, front } = this.#options
     const { req, res } = exchange
     if (compressor) addVary(res, ACCEPT_ENCODING)
-    const sent = respond(req, res, entry, outcome, clock.monotonic(), headers, form)
+    const sent = respond(exchange, res, entry, outcome, clock.monotonic(), headers, form)
     if (front && sent.status === entry.status) front.door.record(req, res, entry, front, form ?? identityOf(entry))
     if (exchange.isCounted) return
     exchange.isCounted = true

@@ -193,10 +193,11 @@ function takeDown(res: CacheResponse, before: OutgoingHttpHeaders, body: Buffer)
     const key = name.toLowerCase()
     const value = key === 'vary' ? addedVary(now.vary, before.vary) : now[key]
     if (value === undefined || (isDropped(key) && key !== 'vary') || isSame(value, before[key])) continue
-    headers.push([name, typeof value === 'number' ? String(value) : Array.isArray(value) ? [...value] : value])
+    // Node takes numbers and booleans for values; what is kept is what goes out.
+    headers.push([name, Array.isArray(value) ? value.map(String) : String(value)])
   }
   // Node makes a Date for each answer; a hit replays that of the storing.
-  if (now.date === undefined) {
+  if (now.date === undefined && res.sendDate) {
     const date = new Date().toUTCString()
     res.setHeader('Date', date)
     headers.push(['Date', date])

@@ -3,19 +3,22 @@
  * the cache is left out. The middleware acts on it, and `explain` shows it.
  */
 
+import type { IncomingHttpHeaders } from 'node:http'
 import type { Entry } from '../cache/entry.ts'
 import { ageMs } from '../cache/entry.ts'
 import { isTag } from '../cache/names.ts'
 import { ALL, typeTag, type Wanted } from '../cache/reading.ts'
 import type { Clock } from '../cache/tiers.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { CacheRequest, FromRequest } from './exchange.ts'
-import { type Memo, requestHash, targetHash, variantHash } from './request-key.ts'
+import { type CacheRequest, type FromRequest, isPromise } from './exchange.ts'
+import { callersHash, type Memo, requestHash, type Target, variantHash } from './request-key.ts'
 import type { RouteOptions } from './route-options.ts'
 import { parseRequest } from './storable.ts'
 
 export interface Decision {
   readonly wanted: Wanted
+  /** Of the request, read once: each look at Express' request is slow. */
+  readonly headers: IncomingHttpHeaders
   /** The credential that no scope speaks for: only entries that a response marked as shareable count. */
   readonly credential: string | undefined
   /** Run the handler and replace the entry. */
@@ -47,7 +50,7 @@ export class Decider {
    * The decision, or the reason for which the cache is left out. Never throws. `target` is given where the request has not
    * been through Express, so that its path and query are known by an earlier one's.
    */
-  decide(req: CacheRequest, target?: string): Decision | string {
+  decide(req: CacheRequest, target?: Target): Decision | string {
     const { route, memo } = this.#options
     const bypass = this.#call(req, 'bypass', route.bypass)
     if (bypass === FAILED) return 'bypass-error'
@@ -63,10 +66,11 @@ export class Decider {
     }
     const tags = this.#tags(req)
     if (typeof tags === 'string') return tags
-    const hash = target === undefined ? requestHash(req, route, scope, memo) : targetHash(target, req, route, scope)
+    const hash = target ? callersHash(target, req, route, scope, memo) : requestHash(req, route, scope, memo)
     if (typeof hash !== 'string') return hash.bypass
-    const credential = route.scope === undefined ? credentialOf(req) : undefined
-    return this.#honouring(req, {
+    const { headers } = req
+    const credential = route.scope === undefined ? credentialOf(headers, req) : undefined
+    const decision: Decision = {
       wanted: {
         type: route.type,
         hash,
@@ -75,18 +79,20 @@ export class Decider {
         variant: (names) => variantHash(hash, names, req),
         accepts: credential === undefined ? undefined : isShareable,
       },
+      headers,
       credential,
       refresh: refresh === true,
       noStore: false,
       onlyIfCached: false,
-    })
+    }
+    return route.honoursRequest ? this.#honouring(decision) : decision
   }
 
   /** The client's own Cache-Control, on routes that let it count (RFC 9111 section 5.2.1). */
-  #honouring(req: CacheRequest, decision: Decision): Decision {
-    const { route, clock } = this.#options
-    if (!route.honoursRequest) return decision
-    const asked = parseRequest(req.headers['cache-control'], req.headers.pragma)
+  #honouring(decision: Decision): Decision {
+    const { clock } = this.#options
+    const { headers } = decision
+    const asked = parseRequest(headers['cache-control'], headers.pragma)
     const { accepts } = decision.wanted
     const isYoungEnough = (entry: Entry): boolean => {
       const nowMs = clock.monotonic()
@@ -120,7 +126,10 @@ export class Decider {
   #call<T>(req: CacheRequest, name: string, callback: FromRequest<T> | undefined): T | undefined | typeof FAILED {
     if (callback === undefined) return undefined
     try {
-      return callback(req)
+      const result = callback(req)
+      // A scope that is one has a warning of its own.
+      if (isPromise(result) && name !== 'scope') throw new TypeError('it gave a promise, which is not waited for')
+      return result
     } catch (cause) {
       this.#options.onError('ERR_CALLBACK_THREW', name, cause instanceof Error ? cause.message : String(cause), cause)
       return FAILED
@@ -133,8 +142,7 @@ const FAILED = Symbol('failed')
 const isShareable = (entry: Entry): boolean => entry.shareable
 
 /** The first credential that a request carries, by the name that `Cache-Status` shows. */
-export function credentialOf(req: CacheRequest): string | undefined {
-  const { headers } = req
+function credentialOf(headers: IncomingHttpHeaders, req: CacheRequest): string | undefined {
   if (headers.authorization !== undefined) return 'authorization'
   if (headers['proxy-authorization'] !== undefined) return 'proxy-authorization'
   if (headers.cookie !== undefined) return 'cookie'

@@ -33,28 +33,39 @@ export type InnerHandler = (req: CacheRequest, res: CacheResponse, next: Next) =
 export type FromRequest<T> = { bivarianceHack(req: CacheRequest): T }['bivarianceHack']
 export type FromExchange<T> = { bivarianceHack(req: CacheRequest, res: CacheResponse): T }['bivarianceHack']
 
+// Beside the requests, not on them: Express exchanges the prototypes of each request and response, so that every property more, and
+// every look for one that is not there, costs as much as a good part of a hit (bench/questions/hit.js).
+
+/** True for a promise, which nothing here waits for; its rejection would otherwise end the process. */
+export function isPromise(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || typeof (value as PromiseLike<unknown>).then !== 'function')
+    return false
+  ;(value as PromiseLike<unknown>).then(undefined, () => {})
+  return true
+}
+
 /** The types of the cache middlewares that a request passed on its way, for `invalidateOn` without a type. */
-const PASSED = Symbol('express-registry-cache.passed')
+const passed = new WeakMap<CacheRequest, string[]>()
 /** The response is captured or answered by a cache middleware already. */
-const RULED = Symbol('express-registry-cache.ruled')
+const ruled = new WeakSet<CacheResponse>()
 
 export function notePassage(req: CacheRequest, type: string): void {
-  const marked = req as { [PASSED]?: string[] }
-  const passed = marked[PASSED]
-  if (!passed) marked[PASSED] = [type]
-  else if (!passed.includes(type)) passed.push(type)
+  const types = passed.get(req)
+  if (!types) passed.set(req, [type])
+  else if (!types.includes(type)) types.push(type)
 }
 
 export function passedTypes(req: CacheRequest): readonly string[] {
-  return (req as { [PASSED]?: string[] })[PASSED] ?? []
+  return passed.get(req) ?? []
 }
 
-/** True for the first cache middleware on this response: the outer one rules. */
-export function takeCharge(res: CacheResponse): boolean {
-  const marked = res as { [RULED]?: boolean }
-  if (marked[RULED]) return false
-  marked[RULED] = true
-  return true
+/** Another cache middleware has taken charge of this response: the outer one rules. */
+export function isRuled(res: CacheResponse): boolean {
+  return ruled.has(res)
+}
+
+export function takeCharge(res: CacheResponse): void {
+  ruled.add(res)
 }
 
 /** Somebody answered, or the client went away, while we waited. */

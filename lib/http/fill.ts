@@ -45,12 +45,24 @@ export class Fill {
     const { res } = this.#exchange
     const { stale } = this.#missed
     return {
-      onHead: (draft) => {
-        if (compressor) addVary(res, ['Accept-Encoding'])
-        if (headers) label(res, this.#forwarded(draft))
-      },
-      onEnd: (ending) => this.#conclude(ending),
+      onHead: (draft) =>
+        this.#guard(() => {
+          if (compressor) addVary(res, ['Accept-Encoding'])
+          if (headers) label(res, this.#forwarded(draft))
+        }),
+      onEnd: (ending) => this.#guard(() => this.#conclude(ending)),
       onServerError: stale && stale.staleIfErrorMs > 0 ? (restore) => this.#standIn(stale, restore) : undefined,
+    }
+  }
+
+  /** We run in the middle of a handler's answer: nothing of ours may break it, and nobody waits for ever. */
+  #guard(step: () => void): void {
+    try {
+      step()
+    } catch (cause) {
+      this.#context.onDefect(cause)
+      this.#flight?.land({ kind: 'unshareable' })
+      this.#done?.()
     }
   }
 

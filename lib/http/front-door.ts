@@ -14,6 +14,7 @@ import type { Compressor } from './compress.ts'
 import type { Decider, Decision } from './decision.ts'
 import { type CacheRequest, type CacheResponse, isOver } from './exchange.ts'
 import type { Hit } from './hit.ts'
+import type { Target } from './request-key.ts'
 import { type Form, HIT, identityOf, makeForm, type Outcome, respond, STALE } from './respond.ts'
 import type { RouteOptions } from './route-options.ts'
 import { notReplayed, varyNames } from './storable.ts'
@@ -31,7 +32,7 @@ export interface FrontRoute {
 /** A URL that Express has routed here; `undefined` target: two routes claim it, so Express decides each time. */
 interface Known {
   readonly front: FrontRoute
-  readonly target: string | undefined
+  readonly target: Target | undefined
 }
 
 /** The heads that went out for an entry, by the values of the request headers that they vary by. */
@@ -69,13 +70,13 @@ export class FrontDoor {
   }
 
   /** Express has routed this request here. `target` is its path and query in canonical form. */
-  learn(req: CacheRequest, front: FrontRoute, target: () => string | { readonly bypass: string }): void {
+  learn(req: CacheRequest, front: FrontRoute, target: () => Target | { readonly bypass: string }): void {
     const url = urlOf(req)
     if (url.length > MAX_URL_LENGTH) return
     const known = this.#urls.get(url)
     if (known?.front === front || (known && known.target === undefined)) return
     const learned = known ? undefined : target()
-    if (learned !== undefined && typeof learned !== 'string') return
+    if (learned && 'bypass' in learned) return
     const fresh: Known = { front, target: learned }
     this.#urls.set(url, fresh)
     this.#account(bytesOf(url, fresh))
@@ -106,13 +107,13 @@ export class FrontDoor {
   }
 
   /** True when it has answered, or will have answered or called the app. */
-  #serve(req: IncomingMessage, res: ServerResponse, front: FrontRoute, target: string, app: RequestListener): boolean {
+  #serve(req: IncomingMessage, res: ServerResponse, front: FrontRoute, target: Target, app: RequestListener): boolean {
     const decision = front.decider.decide(req, target)
     if (typeof decision === 'string' || decision.refresh || decision.onlyIfCached) return false
     const { wanted } = decision
     const { clock, shared } = this.#cache.options
     const startedAtMs = clock.monotonic()
-    const entry = this.#cache.find(wanted)
+    const entry = this.#cache.find(wanted, startedAtMs)
     if (entry) {
       if (startedAtMs < entry.staleAtMs) return this.#answer(req, res, entry, HIT, front, decision, startedAtMs)
       const isStaleAllowed = req.method === 'GET' && startedAtMs < entry.staleAtMs + entry.staleWhileRevalidateMs
@@ -143,8 +144,8 @@ export class FrontDoor {
     if (!heads || !form) return false
     const coded = front.compressor?.choose(front.route.type, entry, req.headers['accept-encoding'])
     if (coded instanceof Promise) return false
-    const nowMs = this.#cache.options.clock.monotonic()
     const chosen = coded ? this.#codedForm(heads, form, coded, valuesOf(req, heads.names)) : form
+    const nowMs = this.#cache.options.clock.monotonic()
     const sent = respond(req, res, entry, outcome, nowMs, this.#headers, chosen)
     const { hash } = decision.wanted
     front.onHit({ req, hash, entry, tier: 'memory', outcome, sent, startedAtMs, via: 'front' })
@@ -183,5 +184,5 @@ function headOf(res: CacheResponse, given: Entry['headers']): [string, HeaderVal
 }
 
 function bytesOf(url: string, known: Known): number {
-  return 2 * (url.length + (known.target?.length ?? 0)) + 200
+  return 2 * (url.length + (known.target?.text.length ?? 0)) + 200
 }

@@ -11,12 +11,13 @@ import type { Socket } from 'node:net'
 import { isTag, isType } from '../cache/names.ts'
 import { checkFunction, checkList, checkNames, checkNumber, isToken } from '../check.ts'
 import { type ErrorCode, OptionError } from '../errors.ts'
-import { SECONDS, TYPE_NAME } from '../options.ts'
+import { TIMER, TYPE_NAME } from '../options.ts'
 import {
   type CacheRequest,
   type CacheResponse,
   type FromExchange,
   type Handler,
+  isPromise,
   type Next,
   passedTypes,
 } from './exchange.ts'
@@ -81,7 +82,7 @@ export function resolveInvalidateOn(
         ? tags
         : checkList('tags', tags, isTag, 'a well-formed tag', 'ERR_TAG_NAME'),
     when: checkFunction('when', when),
-    replicaLagMs: checkNumber('replicaLag', replicaLag, SECONDS, 0) * 1000,
+    replicaLagMs: checkNumber('replicaLag', replicaLag, TIMER, 0) * 1000,
   })
 }
 
@@ -127,7 +128,9 @@ function isWanted(
 ): boolean {
   if (!options.when) return res.statusCode < 400 || res.statusCode > 499
   try {
-    return options.when(req, res)
+    const isWanted: unknown = options.when(req, res)
+    if (isPromise(isWanted)) throw new TypeError('it gave a promise, which is not waited for')
+    return Boolean(isWanted)
   } catch (cause) {
     deps.onError('ERR_CALLBACK_THREW', 'when', (cause as Error).message, cause)
     return true
@@ -143,6 +146,7 @@ function revealedTags(
   if (typeof options.tags !== 'function') return options.tags ?? []
   try {
     const tags: unknown = options.tags(req, res)
+    if (isPromise(tags)) throw new TypeError('it gave a promise, which is not waited for')
     if (!Array.isArray(tags)) throw new TypeError('it gave no list')
     const good = tags.filter(isTag)
     if (good.length < tags.length) deps.onError('ERR_TAG_NAME', 'tags', 'a malformed tag is left out')
@@ -161,15 +165,20 @@ function routeOf(req: CacheRequest): string {
 
 type End = (this: CacheResponse, ...args: unknown[]) => CacheResponse
 type Write = (this: CacheResponse, ...args: unknown[]) => boolean
+type WriteHead = (this: CacheResponse, ...args: unknown[]) => CacheResponse
+
+const CHUNKS = new Set(['string', 'function'])
 
 /** Runs `work` when the handler has ended the response, and lets the end out when the work is done. */
 function holdEnd(req: CacheRequest, res: CacheResponse, work: () => Promise<void>): void {
   const end = res.end as End
   const write = res.write as Write
+  const writeHead = res.writeHead as WriteHead
   const { socket } = req
   let isHeld = false
   let isOut = false
   let written = 0
+  let declaredInHead: number | undefined
 
   const hold = (letOut: () => void): void => {
     isHeld = true
@@ -178,15 +187,31 @@ function holdEnd(req: CacheRequest, res: CacheResponse, work: () => Promise<void
       .catch(() => {}) // The cache never fails a mutation.
       .then(() => {
         isOut = true
-        letOut()
-        release()
+        try {
+          letOut()
+        } catch {
+          // What would have been thrown at the handler; it is past that, and the client must not wait for ever.
+          res.destroy()
+        } finally {
+          release()
+        }
       })
   }
 
+  res.writeHead = function heldWriteHead(...args: unknown[]): CacheResponse {
+    declaredInHead = lengthIn(args.at(-1)) ?? declaredInHead
+    return writeHead.apply(res, args)
+  } as typeof res.writeHead
+
   res.end = function heldEnd(...args: unknown[]): CacheResponse {
-    if (isOut) return end.apply(res, args)
-    if (isHeld) return res
     const [chunk, encoding] = args
+    // Node refuses any other chunk by throwing at the caller.
+    if (isOut || !(chunk == null || CHUNKS.has(typeof chunk) || chunk instanceof Uint8Array))
+      return end.apply(res, args)
+    if (isHeld) {
+      for (const callback of args) if (typeof callback === 'function') res.once('finish', callback as () => void)
+      return res
+    }
     if (!res.headersSent) {
       // As Node does where nothing was written before the end: a body in one piece, or none at all, has a length.
       const hasBody = req.method !== 'HEAD' && res.statusCode !== 204 && res.statusCode !== 304
@@ -201,17 +226,18 @@ function holdEnd(req: CacheRequest, res: CacheResponse, work: () => Promise<void
 
   res.write = function heldWrite(...args: unknown[]): boolean {
     if (isOut) return write.apply(res, args)
-    if (isHeld) return false
+    if (isHeld) return true
     const [chunk, encoding] = args
     written += byteLength(chunk, encoding)
-    const declared = Number(res.getHeader('Content-Length') ?? Number.NaN)
+    const declared = declaredInHead ?? Number(res.getHeader('Content-Length') ?? Number.NaN)
     if (!(written >= declared)) return write.apply(res, args)
     if (!res.headersSent) res.writeHead(res.statusCode)
     hold(() => {
       write.apply(res, args)
       end.call(res)
     })
-    return false
+    // No `drain` may ever come: nobody is to wait for one.
+    return true
   } as typeof res.write
 
   // The client left before the end. In Express `close` comes before the commit, so the handler's own end counts as well.
@@ -224,9 +250,11 @@ const HELD = Symbol('express-registry-cache.held')
 
 /** Until the returned function was called, `socket.destroy()` is only noted. Several answers may be held on one socket. */
 function putOffDestroy(
-  socket: Socket & { [HELD]?: { count: number; destroyed: boolean; error?: Error | undefined } },
+  socket: Socket & {
+    [HELD]?: { count: number; destroyed: boolean; error?: Error | undefined; own: PropertyDescriptor | undefined }
+  },
 ): () => void {
-  const held = socket[HELD] ?? { count: 0, destroyed: false }
+  const held = socket[HELD] ?? { count: 0, destroyed: false, own: Object.getOwnPropertyDescriptor(socket, 'destroy') }
   socket[HELD] = held
   if (held.count++ === 0) {
     socket.destroy = (error) => {
@@ -237,10 +265,19 @@ function putOffDestroy(
   }
   return () => {
     if (--held.count > 0) return
-    delete (socket as { destroy?: unknown }).destroy
+    if (held.own) Object.defineProperty(socket, 'destroy', held.own)
+    else delete (socket as { destroy?: unknown }).destroy
     delete socket[HELD]
     if (held.destroyed) socket.destroy(held.error)
   }
+}
+
+/** Content-Length as writeHead is given it: in an object, a list of pairs, or a flat list of names and values. */
+function lengthIn(headers: unknown): number | undefined {
+  if (typeof headers !== 'object' || headers === null) return undefined
+  const flat = Array.isArray(headers) ? headers.flat() : Object.entries(headers).flat()
+  const at = flat.findIndex((item, i) => i % 2 === 0 && String(item).toLowerCase() === 'content-length')
+  return at === -1 ? undefined : Number(flat[at + 1])
 }
 
 function byteLength(chunk: unknown, encoding: unknown): number {

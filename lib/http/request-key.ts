@@ -28,7 +28,7 @@ export function requestHash(
     const known = memo?.get(memoKey)
     if (known !== undefined) return known
   }
-  const target = targetOf(req, route)
+  const target = canonicalUrl(req, route)
   if (typeof target !== 'string') return target
   const hash = targetHash(target, req, route, scope)
   if (memoKey !== undefined) memo?.set(memoKey, hash)
@@ -36,7 +36,7 @@ export function requestHash(
 }
 
 /** Path and query in canonical form: the part of the key that is a function of the URL alone. */
-export function targetOf(req: CacheRequest, route: RouteOptions): string | { readonly bypass: string } {
+function canonicalUrl(req: CacheRequest, route: RouteOptions): string | { readonly bypass: string } {
   const query = chosenQuery(req, route)
   if (query === undefined) return { bypass: 'query' }
   try {
@@ -46,8 +46,38 @@ export function targetOf(req: CacheRequest, route: RouteOptions): string | { rea
   }
 }
 
-/** The key's hash of a target for one caller. */
-export function targetHash(target: string, req: CacheRequest, route: RouteOptions, scope: string | undefined): string {
+/** A URL's part of the key, known before: its canonical text, and the hash where nothing else is part of the key. */
+export interface Target {
+  readonly text: string
+  readonly hash: string | undefined
+}
+
+export function targetOf(req: CacheRequest, route: RouteOptions): Target | { readonly bypass: string } {
+  const text = canonicalUrl(req, route)
+  if (typeof text !== 'string') return text
+  const isWhole = typeof route.scope !== 'function' && route.vary.length === 0
+  return { text, hash: isWhole ? targetHash(text, req, route, undefined) : undefined }
+}
+
+/** The key's hash of a target for one caller; remembered, as those of URLs are. */
+export function callersHash(
+  target: Target,
+  req: CacheRequest,
+  route: RouteOptions,
+  scope: string | undefined,
+  memo: Memo | undefined,
+): string {
+  if (target.hash !== undefined) return target.hash
+  // Begins with a bracket: no key of a raw URL does.
+  const memoKey = withCaller(target.text, req, route, scope)
+  const known = memo?.get(memoKey)
+  if (known !== undefined) return known
+  const hash = targetHash(target.text, req, route, scope)
+  memo?.set(memoKey, hash)
+  return hash
+}
+
+function targetHash(target: string, req: CacheRequest, route: RouteOptions, scope: string | undefined): string {
   return hash32(`["response",${target},${canonical([scopeOf(route, scope), headersOf(req, route.vary)])}]`)
 }
 
@@ -61,8 +91,13 @@ export function variantHash(hash: string, names: readonly string[], req: CacheRe
  * of its own on the request, it may be anything.
  */
 function memoKeyOf(req: CacheRequest, route: RouteOptions, scope: string | undefined): string | undefined {
-  if (req.url === undefined || req.url.length > 2048 || Object.hasOwn(req, 'query')) return undefined
-  let key = `${req.baseUrl ?? ''} ${req.url}`
+  const { url } = req
+  if (url === undefined || url.length > 2048 || Object.hasOwn(req, 'query')) return undefined
+  return withCaller(`${req.baseUrl ?? ''} ${url}`, req, route, scope)
+}
+
+function withCaller(url: string, req: CacheRequest, route: RouteOptions, scope: string | undefined): string {
+  let key = url
   if (scope !== undefined) key += `\n${scope}`
   for (const name of route.vary) key += `\n${headerValue(req, name) ?? '\0'}`
   return key
@@ -104,6 +139,7 @@ function headersOf(req: CacheRequest, names: readonly string[]): [string, string
 
 /** Outer white space does not count (RFC 9111 section 4.1); lines are one list. */
 function headerValue(req: CacheRequest, name: string): string | undefined {
-  const value = req.headers[name]
-  return (Array.isArray(value) ? value.join(', ') : value)?.trim()
+  const value: unknown = req.headers[name]
+  // A name like `constructor` finds something that is no header.
+  return Array.isArray(value) ? value.join(', ').trim() : typeof value === 'string' ? value.trim() : undefined
 }

@@ -30,6 +30,8 @@ export interface Form {
   readonly etag: string | undefined
   /** The head for one outcome within one second. */
   head: OutgoingHttpHeaders
+  /** The same of a 304, once one was asked for. */
+  bare: OutgoingHttpHeaders | undefined
   second: number
   outcome: Outcome | undefined
 }
@@ -40,7 +42,7 @@ export function makeForm(
   etag: string | undefined,
   coding: string | undefined,
 ): Form {
-  return { coding, body, headers, etag, head: {}, second: -1, outcome: undefined }
+  return { coding, body, headers, etag, head: {}, bare: undefined, second: -1, outcome: undefined }
 }
 
 /** What is kept on an entry for its replay. */
@@ -49,9 +51,12 @@ interface Prepared {
   readonly modifiedAt: number | undefined
 }
 
+/** What an answer depends on beside the entry: of the request, or read from it already. */
+export type Asked = Pick<CacheRequest, 'method' | 'headers'>
+
 /** Writes the whole answer. Returns the status that went out and the bytes of its body. */
 export function respond(
-  req: CacheRequest,
+  req: Asked,
   res: CacheResponse,
   entry: Entry,
   outcome: Outcome,
@@ -67,22 +72,19 @@ export function respond(
   const before = headers ? res.getHeader('Cache-Status') : undefined
   if (before !== undefined) res.setHeader('Cache-Status', `${String(before)}, ${String(head['Cache-Status'])}`)
   // These two are lists that others take part in; the rest of the head replaces what is there.
-  const merged = new Set<string>()
-  if (before !== undefined) merged.add('cache-status')
+  let merged: readonly string[] = before === undefined ? NONE : ['cache-status']
   if (entry.vary.length > 0 && res.hasHeader('Vary')) {
     addVary(res, spelledVary(form.headers))
-    merged.add('vary')
+    merged = [...merged, 'vary']
   }
   if (isConditional && isNotModified(inm, ims, form.etag, preparedOf(entry).modifiedAt)) {
-    for (const name of OF_A_BODY) {
-      res.removeHeader(name)
-      merged.add(name)
-    }
-    res.writeHead(304, without(head, merged))
+    for (const name of OF_A_BODY) res.removeHeader(name)
+    form.bare ??= without(head, OF_A_BODY)
+    res.writeHead(304, merged.length === 0 ? form.bare : without(form.bare, merged))
     res.end()
     return { status: 304, bytes: 0 }
   }
-  res.writeHead(entry.status, merged.size === 0 ? head : without(head, merged))
+  res.writeHead(entry.status, merged.length === 0 ? head : without(head, merged))
   if (req.method === 'HEAD') {
     res.end()
     return { status: entry.status, bytes: 0 }
@@ -128,16 +130,18 @@ function headOf(entry: Entry, form: Form, outcome: Outcome, nowMs: number, heade
     head['X-Cache'] = outcome.xCache
   }
   form.head = head
+  form.bare = undefined
   form.second = second
   form.outcome = outcome
   return head
 }
 
 /** What describes a body, so that a 304 has none of it. */
+const NONE: readonly string[] = []
 const OF_A_BODY = ['content-type', 'content-length', 'content-encoding', 'transfer-encoding']
 
-function without(head: OutgoingHttpHeaders, names: ReadonlySet<string>): OutgoingHttpHeaders {
-  return Object.fromEntries(Object.entries(head).filter(([name]) => !names.has(name.toLowerCase())))
+function without(head: OutgoingHttpHeaders, names: readonly string[]): OutgoingHttpHeaders {
+  return Object.fromEntries(Object.entries(head).filter(([name]) => !names.includes(name.toLowerCase())))
 }
 
 function spelledVary(headers: Entry['headers']): readonly string[] {

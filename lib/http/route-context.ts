@@ -12,6 +12,7 @@ import type { Compressor } from './compress.ts'
 import type { Decider, Decision } from './decision.ts'
 import type { CacheRequest, CacheResponse, Next } from './exchange.ts'
 import type { FrontRoute } from './front-door.ts'
+import type { Asked } from './respond.ts'
 import type { RouteOptions } from './route-options.ts'
 
 /** What the requests of one route have in common. */
@@ -38,7 +39,7 @@ export interface RouteContext {
 }
 
 /** What one request carries through the functions below. */
-export interface Exchange {
+export interface Exchange extends Asked {
   readonly req: CacheRequest
   readonly res: CacheResponse
   readonly next: Next

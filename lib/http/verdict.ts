@@ -48,8 +48,14 @@ export function judge(draft: Draft, route: RouteOptions, about: Circumstances): 
     initialAgeMs,
   }
   const unshareable = whyUnshareable(draft, about, shareable, ownByDirective(route, directives))
-  return { reason: unshareable ?? whyNotStored(draft, route, directives, ttlMs), mayShare: !unshareable, content }
+  const reason = unshareable ?? whyNotStored(draft, route, directives, ttlMs)
+  // RFC 9111 section 4: what must be validated before each use answers nobody else.
+  const mayShare = !unshareable && reason !== 'no-cache' && reason !== 'ttl' && !ABOUT_THE_CALLER.has(draft.status)
+  return { reason, mayShare, content }
 }
+
+/** Answers about who asked, not about what was asked for. */
+const ABOUT_THE_CALLER = new Set([401, 403, 407, 429])
 
 type Directives = ReturnType<typeof parseCacheControl>
 

@@ -47,16 +47,16 @@ export class Memory implements MemoryTier {
     return new Map([...this.#types].map(([type, lru]) => [type, { entries: lru.size, bytes: lru.calculatedSize }]))
   }
 
-  get(type: string, hash: string): Entry | undefined {
-    return this.#alive(this.#types.get(type)?.get(hash))
+  get(type: string, hash: string, nowMs?: number): Entry | undefined {
+    return this.#alive(this.#types.get(type)?.get(hash), nowMs)
   }
 
   peek(type: string, hash: string): Entry | undefined {
     return this.#alive(this.#types.get(type)?.peek(hash))
   }
 
-  #alive(entry: Entry | undefined): Entry | undefined {
-    return entry !== undefined && this.#clock.monotonic() < entry.deleteAtMs ? entry : undefined
+  #alive(entry: Entry | undefined, nowMs: number = this.#clock.monotonic()): Entry | undefined {
+    return entry !== undefined && nowMs < entry.deleteAtMs ? entry : undefined
   }
 
   set(type: string, hash: string, entry: Entry): boolean {

@@ -46,7 +46,7 @@ ${PUBLISH}`,
 
   /** The epoch; the clock where there is none. ARGV: seconds to live. Past half of them they are renewed. */
   registryCacheOpen: `local got = redis.call('GET', KEYS[1])
-if got and tonumber(got) then
+if got and string.find(got, '^%d+$') then
   if redis.call('TTL', KEYS[1]) < tonumber(ARGV[1]) / 2 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
   return got
 end
@@ -56,7 +56,7 @@ return epoch`,
 
   /** ARGV: seconds to live, microseconds since the miss began. Returns the epoch, the clock, whether it was made now. */
   registryCacheReveal: `local got = redis.call('GET', KEYS[1])
-${CLOCK}if got and tonumber(got) then return {got, string.format('%.0f', now), 0} end
+${CLOCK}if got and string.find(got, '^%d+$') then return {got, string.format('%.0f', now), 0} end
 local epoch = string.format('%.0f', now - tonumber(ARGV[2]) - 1)
 redis.call('SET', KEYS[1], epoch, 'EX', ARGV[1])
 return {epoch, string.format('%.0f', now), 1}`,

@@ -95,7 +95,7 @@ export class Subscriber {
   #connect(): void {
     const { client, clock } = this.#options
     if (!this.isStarted) return
-    const connection = this.#duplicate(client)
+    const connection = this.#tryDuplicate(client)
     if (!connection) {
       this.#timer = clock.setTimeout(() => this.#connect(), RETRY_MS)
       return
@@ -129,6 +129,17 @@ export class Subscriber {
     this.#timer = clock.setTimeout(() => {
       if (connection === this.#connection && !this.#isLive) this.#reconnect()
     }, LIVE_WITHIN_MS)
+  }
+
+  /** Undefined where there is nothing to connect to for now. */
+  #tryDuplicate(client: RedisClient): Commands | undefined {
+    try {
+      return this.#duplicate(client)
+    } catch (cause) {
+      this.#options.onError(new TierError('ERR_SUBSCRIBER_LOST', 'duplicate', (cause as Error).message, cause))
+      this.#settleStart?.()
+      return undefined
+    }
   }
 
   /** On a cluster any node hears what is published on any: one plain connection, to a node that is there. */
