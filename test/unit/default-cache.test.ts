@@ -2,7 +2,7 @@
 import { EventEmitter } from 'node:events'
 import { createServer } from 'node:http'
 import { expect } from 'chai'
-import type express from 'express'
+import express from 'express'
 import {
   attachSubscriber,
   configureRegistryCache,
@@ -53,7 +53,7 @@ describe('the default cache', () => {
   })
 
   it('can not be configured after attachSubscriber', async () => {
-    const server = new EventEmitter()
+    const server = serverLike()
     await attachSubscriber(server)
     expect(thrownBy(() => configureRegistryCache({})).code).to.equal('ERR_ALREADY_CONFIGURED')
     server.emit('close')
@@ -170,7 +170,7 @@ describe('attachSubscriber', () => {
   }
 
   it('refuses what is no server', async () => {
-    for (const server of [undefined, null, 3000, {}]) {
+    for (const server of [undefined, null, 3000, {}, new EventEmitter(), express()]) {
       const error = thrownBy(() => attachSubscriber(server as never))
       expect(error).to.include({ code: 'ERR_OPTION_TYPE', option: 'server', received: server })
     }
@@ -198,7 +198,7 @@ describe('attachSubscriber', () => {
   })
 
   it('stops with the last of several servers', async () => {
-    const servers = [new EventEmitter(), new EventEmitter(), new EventEmitter()]
+    const servers = [serverLike(), serverLike(), serverLike()]
     await Promise.all(servers.map(attachSubscriber))
     servers[1]?.emit('close')
     servers[0]?.emit('close')
@@ -209,8 +209,8 @@ describe('attachSubscriber', () => {
   })
 
   it('stays when a server comes as the last one goes', async () => {
-    const first = new EventEmitter()
-    const second = new EventEmitter()
+    const first = serverLike()
+    const second = serverLike()
     await attachSubscriber(first)
     first.emit('close')
     await attachSubscriber(second)
@@ -221,11 +221,11 @@ describe('attachSubscriber', () => {
   })
 
   it('starts again after the last server has gone, and notices outages as before', async () => {
-    const first = new EventEmitter()
+    const first = serverLike()
     await attachSubscriber(first)
     first.emit('close')
     await subscribersBecome(0)
-    const second = new EventEmitter()
+    const second = serverLike()
     await attachSubscriber(second)
     expect(await subscribers()).to.equal(1)
     const cache = defaultCache()
@@ -294,3 +294,8 @@ describe('start and stop of a cache', () => {
     await cache.stop()
   })
 })
+
+/** All of a server that counts here. */
+function serverLike(): EventEmitter & { close(): void } {
+  return Object.assign(new EventEmitter(), { close: () => {} })
+}

@@ -39,6 +39,7 @@ describe('Cache-Control (RFC 9111 section 5.2)', () => {
     ['ext="a\\"b, no-store", public', { ext: 'a"b, no-store', public: '' }],
     [['max-age=5', 'no-cache'], { 'max-age': '5', 'no-cache': '' }],
     ['max-age=5, max-age=3', { 'max-age': '3' }],
+    ['max-age=3, max-age=5', { 'max-age': '3' }],
     ['max-age=3, max-age=oops', { 'max-age': 'oops' }],
     ['max-age', { 'max-age': '' }],
   ]
