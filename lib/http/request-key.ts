@@ -37,11 +37,11 @@ export function requestHash(
 
 /** Path and query in canonical form: the part of the key that is a function of the URL alone. */
 function canonicalUrl(req: CacheRequest, route: RouteOptions): string | { readonly bypass: string } {
-  const query = chosenQuery(req, route)
-  if (query === undefined) return { bypass: 'query' }
   try {
-    return canonical([pathOf(req), query])
+    const query = chosenQuery(req, route)
+    return query === undefined ? { bypass: 'query' } : canonical([pathOf(req), query])
   } catch {
+    // A parser that throws, or gives what no JSON holds.
     return { bypass: 'query-error' }
   }
 }
@@ -105,8 +105,9 @@ function withCaller(url: string, req: CacheRequest, route: RouteOptions, scope: 
 
 function isOfParser(req: CacheRequest, memo: Memo): boolean {
   const app = req.app as { get?: (setting: string) => unknown } | undefined
-  const parser = app?.get?.('query parser fn')
-  memo.parser ??= parser
+  // An app that parses no query has none, which is not the same as a memo that has seen no app yet.
+  const parser = app?.get?.('query parser fn') ?? null
+  if (memo.parser === undefined) memo.parser = parser
   return memo.parser === parser
 }
 
