@@ -10,6 +10,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { LRUCache } from 'lru-cache'
 import type { Cache } from '../cache/cache.ts'
 import type { Entry, HeaderValue } from '../cache/entry.ts'
+import { canonical } from '../cache/json.ts'
 import type { Compressor } from './compress.ts'
 import type { Decider, Decision } from './decision.ts'
 import { type CacheRequest, type CacheResponse, isOver } from './exchange.ts'
@@ -27,6 +28,8 @@ export interface FrontRoute {
   readonly compressor: Compressor | undefined
   /** Counts it, and tells of it. */
   readonly onHit: (hit: Hit) => void
+  /** Something of ours threw: Express answers. */
+  readonly onDefect: (cause: unknown) => void
 }
 
 /** A URL that Express has routed here; `undefined` target: two routes claim it, so Express decides each time. */
@@ -41,8 +44,9 @@ interface Heads {
   readonly forms: Map<string, Form>
 }
 
-const MAX_URLS = 10_000
 const MAX_HEADS = 16
+/** The values that a client chooses a head by: longer ones are nobody's business twice. */
+const MAX_VALUES_LENGTH = 512
 const MAX_URL_LENGTH = 2048
 
 export class FrontDoor {
@@ -51,15 +55,27 @@ export class FrontDoor {
   readonly #urls: LRUCache<string, Known>
   readonly #heads = new WeakMap<Entry, Heads>()
 
-  /** `account`: its memo's bytes count against L1's bound. */
-  constructor(cache: Cache, headers: boolean, account: (bytes: number) => void) {
-    this.#cache = cache
-    this.#headers = headers
-    this.#urls = new LRUCache({ max: MAX_URLS, dispose: (known, url) => account(-bytesOf(url, known)) })
-    this.#account = account
-  }
-
   readonly #account: (bytes: number) => void
+  readonly #onGrown: (type: string, entry: Entry, bytes: number) => void
+
+  /** What it keeps counts against L1's bound: its memo, a sixteenth of it at the most, and the heads with their entry. */
+  constructor(options: {
+    cache: Cache
+    headers: boolean
+    maxBytes: number
+    account: (bytes: number) => void
+    onGrown: (type: string, entry: Entry, bytes: number) => void
+  }) {
+    this.#cache = options.cache
+    this.#headers = options.headers
+    this.#account = options.account
+    this.#onGrown = options.onGrown
+    this.#urls = new LRUCache({
+      maxSize: Math.max(1, Math.floor(options.maxBytes / 16)),
+      sizeCalculation: (known, url) => bytesOf(url, known),
+      dispose: (known, url) => this.#account(-bytesOf(url, known)),
+    })
+  }
 
   listener(app: (req: never, res: never) => unknown): RequestListener {
     const toApp = app as RequestListener
@@ -74,10 +90,17 @@ export class FrontDoor {
     const url = urlOf(req)
     if (url.length > MAX_URL_LENGTH) return
     const known = this.#urls.get(url)
+    // What a middleware made of this URL it may make otherwise of the next request for it.
+    if (!isAsItCame(req)) {
+      if (known) this.#urls.delete(url)
+      return
+    }
     if (known?.front === front || (known && known.target === undefined)) return
     const learned = known ? undefined : target()
     if (learned && 'bypass' in learned) return
     const fresh: Known = { front, target: learned }
+    if (bytesOf(url, fresh) > this.#urls.maxSize) return
+    this.#urls.delete(url)
     this.#urls.set(url, fresh)
     this.#account(bytesOf(url, fresh))
   }
@@ -102,7 +125,9 @@ export class FrontDoor {
       this.#heads.set(entry, heads)
     }
     const values = valuesOf(req, names)
-    if (heads.forms.has(values) || heads.forms.size >= MAX_HEADS) return
+    if (heads.forms.has(values) || heads.forms.size >= MAX_HEADS || values.length > MAX_VALUES_LENGTH) return
+    const headBytes = headers.reduce((sum, [name, value]) => sum + 2 * (name.length + String(value).length) + 32, 300)
+    this.#onGrown(front.route.type, entry, headBytes + 2 * values.length)
     heads.forms.set(values, makeForm(entry.body, headers, identityOf(entry).etag, undefined))
   }
 
@@ -122,10 +147,14 @@ export class FrontDoor {
     }
     // Strong mode, or not verified lately: the entry may be there all the same, after a question for its epochs.
     if (!shared?.isUp() || !this.#cache.isInMemory(wanted)) return false
-    void this.#cache.read(wanted, this.#cache.deadline()).then((reading) => {
+    const served = this.#cache.read(wanted, this.#cache.deadline()).then((reading) => {
       if (isOver(res)) return
       const isAnswered = 'entry' in reading && this.#answer(req, res, reading.entry, HIT, front, decision, startedAtMs)
       if (!isAnswered) app(req, res)
+    })
+    served.catch((cause: unknown) => {
+      front.onDefect(cause)
+      if (!isOver(res)) app(req, res)
     })
     return true
   }
@@ -166,6 +195,24 @@ export class FrontDoor {
 /** The URL as it came, before any router took its part. A Host that is no single value is never known. */
 function urlOf(req: CacheRequest): string {
   return `${req.headers.host ?? ''} ${req.originalUrl ?? req.url ?? ''}`
+}
+
+/** No middleware has rewritten the URL or the query on the way here. */
+function isAsItCame(req: CacheRequest): boolean {
+  const { originalUrl = req.url ?? '', baseUrl = '', url = '' } = req
+  // A router that is mounted on the whole path gets '/' for what is left of it.
+  const isSameUrl = originalUrl === baseUrl + url || (originalUrl.startsWith(baseUrl) && url === `/${originalUrl.slice(baseUrl.length)}`)
+  if (!isSameUrl || !Object.hasOwn(req, 'query')) return isSameUrl
+  // Express 4 puts the query on the request, where anybody may change it.
+  const app = req.app as { get?: (setting: string) => unknown } | undefined
+  const parse = app?.get?.('query parser fn')
+  if (typeof parse !== 'function') return false
+  const at = url.indexOf('?')
+  try {
+    return canonical(parse(at === -1 ? '' : url.slice(at + 1))) === canonical(req.query)
+  } catch {
+    return false
+  }
 }
 
 function valuesOf(req: IncomingMessage, names: readonly string[]): string {
