@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto'
 import type { RequestListener } from 'node:http'
 import { Cache } from './cache/cache.ts'
 import { Counters } from './cache/counters.ts'
+import type { Entry } from './cache/entry.ts'
 import { Epochs } from './cache/epochs.ts'
 import { Fleet } from './cache/fleet.ts'
 import { Flights } from './cache/flights.ts'
@@ -166,11 +167,15 @@ export class RegistryCache {
     })
     this.#fleet = new Fleet(this.#cache, resolved.lockTtlMs)
     this.#marks = new Marks(clock)
-    this.#frontDoor = new FrontDoor(this.#cache, resolved.headers, (bytes) => this.#memory.account(bytes))
-    this.#compressor = new Compressor({
-      inBackground,
-      onGrown: (type, entry, bytes) => this.#memory.grow(type, entry, bytes),
+    const onGrown = (type: string, entry: Entry, bytes: number): void => this.#memory.grow(type, entry, bytes)
+    this.#frontDoor = new FrontDoor({
+      cache: this.#cache,
+      headers: resolved.headers,
+      maxBytes: resolved.memory.maxBytes,
+      account: (bytes) => this.#memory.account(bytes),
+      onGrown,
     })
+    this.#compressor = new Compressor({ inBackground, onGrown })
     this.#values = new Values({
       cache: this.#cache,
       fleet: this.#fleet,
@@ -236,6 +241,7 @@ export class RegistryCache {
       decider,
       compressor,
       onHit: (hit) => countHit(context, hit),
+      onDefect: (cause) => context.onDefect(cause),
     }
     const context: RouteContext = {
       route,

@@ -24,7 +24,7 @@
  */
 import type { Counters } from './counters.ts'
 import { type Content, decodeEntry, type Entry, encodeEntry, lifetimeMs, makeEntry, type Stamps } from './entry.ts'
-import { type Epochs, worst } from './epochs.ts'
+import { type Epochs, isSharedNumber, worst } from './epochs.ts'
 import type { Flights } from './flights.ts'
 import { before, type Questions } from './questions.ts'
 import type { Raises } from './raises.ts'
@@ -75,7 +75,9 @@ export class Cache {
       const reading = await this.#readShared(shared, wanted, deadline)
       if (reading) return reading
     }
-    return shared?.isUp() ? this.#missed(wanted, 'none', true) : this.#fromMemoryAlone(wanted)
+    // Raises that come faster than answers are no outage.
+    const isLate = clock.monotonic() >= deadline.atMs
+    return shared?.isUp() && !isLate ? this.#missed(wanted, 'none') : this.#fromMemoryAlone(wanted)
   }
 
   /** Stamps for something that is stored as it is now; `reach` is `none` when it can not be found out what is current. */
@@ -334,7 +336,9 @@ export class Cache {
       memory.set(wanted.type, wanted.hash, makeEntry(record, stamps, clock.monotonic()))
       writes.push([wanted.hash, record])
     }
-    if (missed.reach === 'memory' || !shared?.isUp()) return { tiers: 'memory', entry }
+    // A tag may have been raised here, or its record have fallen out, after it was verified: a number of this worker's own.
+    const isForAll = missed.reach === 'both' && stamps.epochs.every(isSharedNumber)
+    if (!isForAll || !shared?.isUp()) return { tiers: 'memory', entry }
     const written = this.#storeShared(shared, wanted.type, writes, stamps)
     inBackground(written, 'store')
     return { tiers: 'both', entry, written }

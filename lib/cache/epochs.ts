@@ -13,8 +13,10 @@ export interface EpochRecord {
   readonly tag: string
   /** The greatest heard of; `x.5` when this worker raised it and the shared tier has not said its number yet. */
   epoch: number
-  /** The last number that came from the shared tier; 0 when none did. */
+  /** The greatest number that came from the shared tier; 0 when none did. */
   heard: number
+  /** The greatest number of this worker's own making. */
+  own: number
   /** When the question whose reply confirmed `epoch` was sent, and the subscription that was live then (0: none). */
   verifiedAtMs: number
   session: number
@@ -52,6 +54,7 @@ export interface Moment {
   readonly atMs: number
   readonly count: number
   readonly fellOut: number
+  readonly link: number
 }
 
 export interface EpochsOptions {
@@ -102,6 +105,7 @@ export class Epochs {
       tag,
       epoch: ++this.#count,
       heard: 0,
+      own: 0,
       verifiedAtMs: Number.NEGATIVE_INFINITY,
       session: 0,
       raises: 0,
@@ -138,10 +142,11 @@ export class Epochs {
     return this.#shared !== undefined && record.settled !== record.raises
   }
 
-  /** The shared tier's number, where it was verified under the subscription that is live; else 0. */
+  /** The shared tier's number, where it was verified under the subscription that is live and no raise is untold; else 0. */
   heardLately(tag: string): number {
     const record = this.#existing(tag)
-    return record && this.#session !== 0 && record.session === this.#session ? record.heard : 0
+    const isLate = record && this.#session !== 0 && record.session === this.#session && !this.isPending(record)
+    return isLate ? record.heard : 0
   }
 
   /** Whether a raise of one of these is untold. */
@@ -175,7 +180,8 @@ export class Epochs {
   }
 
   moment(): Moment {
-    return { atMs: this.#clock.monotonic(), count: this.#count, fellOut: this.#fellOut }
+    const link = this.#shared?.link ?? 0
+    return { atMs: this.#clock.monotonic(), count: this.#count, fellOut: this.#fellOut, link }
   }
 
   // --- the subscription -----------------------------------------------------------------------------------------
@@ -250,11 +256,23 @@ export class Epochs {
     return 'verified'
   }
 
+  /**
+   * Takes a number of the shared tier. While a raise of ours is untold, ours stays above it: an entry stamped with that
+   * number may have been computed before our write.
+   */
   #learn(record: EpochRecord, epoch: number): void {
-    record.heard = epoch
-    if (record.epoch === epoch) return
-    record.epoch = epoch
+    record.heard = Math.max(record.heard, epoch)
+    const current = this.isPending(record) ? this.#ownNumber(record, epoch) : epoch
+    if (record.epoch === current) return
+    record.epoch = current
     record.raisedAt = ++this.#count
+  }
+
+  /** A number above `epoch` that the shared tier never gives, and that this worker never gave for this tag. */
+  #ownNumber(record: EpochRecord, epoch: number): number {
+    const above = epoch < FIRST_SHARED ? this.#count : Math.floor(epoch) + 1
+    record.own = Math.max(above, Math.floor(record.own) + 1) + 0.5
+    return record.own
   }
 
   /**
@@ -263,6 +281,8 @@ export class Epochs {
    */
   async reveal(tag: string, began: Moment, deadline: Deadline): Promise<number | undefined> {
     const shared = this.#shared
+    // Another server may have another clock, and what was raised since the beginning can not be told by it.
+    if (shared && shared.link !== began.link) return undefined
     if (!shared?.isUp()) {
       const met = this.#existing(tag)
       const couldHaveFallenOut = this.#fellOut !== began.fellOut && (met?.madeAt ?? Infinity) > began.count
@@ -282,8 +302,7 @@ export class Epochs {
     const record = this.record(tag)
     record.raises++
     record.raisedAt = ++this.#count
-    // A number that the shared tier never gives, and that this worker never gave for this tag.
-    record.epoch = (record.epoch < FIRST_SHARED ? this.#count : Math.floor(record.epoch) + 1) + 0.5
+    record.epoch = this.#ownNumber(record, record.epoch)
     if (this.#shared) {
       this.#pinned.set(tag, record)
       this.#records.delete(tag)
@@ -294,16 +313,22 @@ export class Epochs {
 
   /** The shared tier's number for the raise that was the record's `count`th, and for those before it. */
   acknowledge(record: EpochRecord, count: number, epoch: number): void {
-    if (epoch > record.epoch) this.#learn(record, epoch)
-    record.heard = Math.max(record.heard, epoch)
     record.settled = Math.max(record.settled, count)
-    if (record.settled === record.raises && this.#pinned.delete(record.tag)) this.#records.set(record.tag, record)
+    if (record.settled === record.raises) {
+      this.#learn(record, Math.max(epoch, record.heard))
+      if (this.#pinned.delete(record.tag)) this.#records.set(record.tag, record)
+    } else if (epoch > record.epoch) this.#learn(record, epoch)
   }
 
   /** Records with a raise that the shared tier has not acknowledged. */
   pending(): readonly EpochRecord[] {
     return [...this.#pinned.values()]
   }
+}
+
+/** Whether the shared tier may have given this number: others must see no other. */
+export function isSharedNumber(epoch: number): boolean {
+  return Number.isInteger(epoch) && epoch >= FIRST_SHARED
 }
 
 /** What the verdicts come to for somebody who needs all of them. */

@@ -26,6 +26,11 @@ export interface Deadline {
   readonly recovering: boolean
 }
 
+/** The deadline of a request that has waited for something else than the shared tier since then. */
+export function putOff(deadline: Deadline, clock: Clock, sinceMs: number): Deadline {
+  return { ...deadline, atMs: deadline.atMs + clock.monotonic() - sinceMs }
+}
+
 /** L1: bounded, per type, expiry by the injected clock. */
 export interface MemoryTier {
   /** The entry, whatever its age (until it may be deleted); marks it as recently used. */

@@ -12,7 +12,7 @@ import type { Flight, Landing } from './flights.ts'
 import { canonical, checkJson, hash32 } from './json.ts'
 import { isTag } from './names.ts'
 import { ALL, type Missed, type Stored, typeTag, type Wanted } from './reading.ts'
-import type { Deadline } from './tiers.ts'
+import { type Deadline, putOff } from './tiers.ts'
 
 /** What tells the values of one type apart; JSON, in any order of members. */
 export type Filters = Readonly<Record<string, unknown>>
@@ -77,8 +77,9 @@ export class Values {
     tags: readonly string[] | RevealTags<T>,
   ): Promise<T> {
     const wanted = this.#wanted(type, filters, typeof tags === 'function' ? [] : tags)
+    const { clock } = this.#cache.options
+    let deadline = this.#cache.deadline()
     for (let waits = 0; ; waits++) {
-      const deadline = this.#cache.deadline()
       // Who has waited is counted as a miss already.
       const found = await this.#find(wanted, deadline, waits === 0)
       if ('value' in found) return found.value as T
@@ -96,9 +97,10 @@ export class Values {
         this.#counters.of(type).misses++
         this.#counters.of(type).coalesced++
       }
+      const sinceMs = clock.monotonic()
       const landing = await joined.landed
-      const isOurs =
-        landing.kind === 'answered' && (await this.#cache.confirm(wanted, landing.entry, this.#cache.deadline()))
+      deadline = putOff(deadline, clock, sinceMs)
+      const isOurs = landing.kind === 'answered' && (await this.#cache.confirm(wanted, landing.entry, deadline))
       if (isOurs) return parse(landing.entry) as T
       if (landing.kind === 'empty') return undefined as T
       if (landing.kind === 'failed') throw landing.error

@@ -13,7 +13,7 @@ import type { TypeCounters } from '../cache/counters.ts'
 import type { Entry } from '../cache/entry.ts'
 import type { Flight } from '../cache/flights.ts'
 import type { Missed, Wanted } from '../cache/reading.ts'
-import type { Deadline } from '../cache/tiers.ts'
+import { type Deadline, putOff } from '../cache/tiers.ts'
 import type { HitTier } from '../events.ts'
 import {
   type CacheRequest,
@@ -129,8 +129,8 @@ export class CacheMiddleware {
     const { cache, route, marks, clock } = this.#options
     const { decision, res } = exchange
     const { wanted } = decision
+    let deadline = cache.deadline()
     for (let waits = 0; ; ) {
-      const deadline = cache.deadline()
       const reading = decision.refresh ? await cache.stampsNow(wanted, deadline) : await cache.read(wanted, deadline)
       if (isOver(res)) return
       if ('entry' in reading) return this.#hit(exchange, reading.entry, reading.tier)
@@ -145,8 +145,10 @@ export class CacheMiddleware {
       if (reading.stale && this.#mayServeStale(exchange, reading.stale)) {
         return this.#hit(exchange, reading.stale, 'memory', STALE)
       }
+      const sinceMs = clock.monotonic()
       const landing = await flight.landed
       if (isOver(res)) return
+      deadline = putOff(deadline, clock, sinceMs)
       if (landing.kind === 'unshareable') marks.set(key)
       // A leader that went away leaves its place to the first of those who waited, not to all of them at once.
       if (landing.kind !== 'abandoned') waits++
@@ -187,6 +189,10 @@ export class CacheMiddleware {
       void form
         .catch(() => undefined)
         .then((made) => isOver(exchange.res) || this.#send(exchange, entry, tier, outcome, made))
+        .catch((cause: unknown) => {
+          this.#options.onDefect(cause)
+          this.#pass(exchange)
+        })
     } else this.#send(exchange, entry, tier, outcome, form)
   }
 

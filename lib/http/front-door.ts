@@ -201,7 +201,9 @@ function urlOf(req: CacheRequest): string {
 function isAsItCame(req: CacheRequest): boolean {
   const { originalUrl = req.url ?? '', baseUrl = '', url = '' } = req
   // A router that is mounted on the whole path gets '/' for what is left of it.
-  const isSameUrl = originalUrl === baseUrl + url || (originalUrl.startsWith(baseUrl) && url === `/${originalUrl.slice(baseUrl.length)}`)
+  const isSameUrl =
+    originalUrl === baseUrl + url ||
+    (originalUrl.startsWith(baseUrl) && url === `/${originalUrl.slice(baseUrl.length)}`)
   if (!isSameUrl || !Object.hasOwn(req, 'query')) return isSameUrl
   // Express 4 puts the query on the request, where anybody may change it.
   const app = req.app as { get?: (setting: string) => unknown } | undefined
