@@ -170,6 +170,64 @@ describe('the front door', () => {
       expect(seen.length).greaterThanOrEqual(5)
     })
 
+    it('learns no URL that a middleware has rewritten', async () => {
+      await serve((app) => {
+        app.use((req, _res, next) => {
+          req.url = `/of/${String(req.headers['x-tenant'])}`
+          next()
+        })
+        app.get('/of/:tenant', cache.middleware({ type: 'tools', scope: 'public', front: true }), (req, res) => {
+          res.json({ of: req.params.tenant })
+        })
+      })
+      const as = (tenant: string): ReturnType<typeof request> =>
+        request(served.port, { path: '/tools', headers: { 'x-tenant': tenant } })
+      await as('acme')
+      await as('acme')
+      expect((await as('globex')).json()).deep.equal({ of: 'globex' })
+    })
+
+    it('learns no URL whose query a middleware has changed', async () => {
+      await serve((app) =>
+        app.use((req, _res, next) => {
+          const tenant = req.headers['x-tenant']
+          Object.defineProperty(req, 'query', {
+            value: { tenant },
+            configurable: true,
+            enumerable: true,
+            writable: true,
+          })
+          next()
+        }),
+      )
+      const as = (tenant: string): ReturnType<typeof request> =>
+        request(served.port, { path: '/tools', headers: { 'x-tenant': tenant } })
+      await as('acme')
+      await as('acme')
+      expect((await as('globex')).json()).deep.equal({ items: ['a'], query: { tenant: 'globex' } })
+    })
+
+    it('keeps no more of random URLs and origins than L1 may hold, and leaves the entries of others', async () => {
+      await serve((app) => app.use(cors({ origin: true })))
+      const maxBytes = 256 * 1024
+      await cache.stop()
+      cache = createRegistryCache({ memory: { maxBytes } })
+      await served.close()
+      const app = express()
+      app.use(cors({ origin: true }))
+      const handler = cache.middleware({ type: 'tools', scope: 'public', front: true })
+      app.get('/tools', handler, (_req, res) => void res.json({ ok: true }))
+      app.get('/prompts', cache.middleware({ type: 'prompts', scope: 'public' }), (_req, res) => void res.json({}))
+      served = await listen(createServer(cache.front(app)))
+      await request(served.port, { path: '/prompts' })
+      for (let i = 0; i < 300; i++) {
+        const origin = `http://${'x'.repeat(i % 2 ? 400 : 4000)}${i % 7}`
+        await request(served.port, { path: `/tools?x=${'y'.repeat(1000)}${i}`, headers: { origin } })
+      }
+      expect(cache.stats().bytes).lessThanOrEqual(maxBytes)
+      expect((await request(served.port, { path: '/prompts' })).headers['x-cache']).equal('HIT')
+    })
+
     it('is by Host: the same path on another one goes through Express first', async () => {
       await serve(() => {})
       await request(served.port, { path: '/tools', headers: { host: 'one.example' } })
