@@ -62,10 +62,10 @@ export function freshnessMs(directives: Directives, head: ResponseHead, nowMs: n
   return expiresAt === undefined ? 0 : Math.max(0, expiresAt - (toTime(head.get('date')) ?? nowMs))
 }
 
-/** The Age that the response came with (section 5.1), in milliseconds; an unusable one is ignored. */
+/** The Age that the response came with (section 5.1), in milliseconds: of a list the first counts, an unusable one is ignored. */
 export function ageOf(head: ResponseHead): number {
-  const age = head.get('age')
-  return (toSeconds(typeof age === 'string' ? age.trim() : age?.[0]) ?? 0) * 1000
+  const [first] = String(head.get('age') ?? '').split(',')
+  return (toSeconds(first?.trim()) ?? 0) * 1000
 }
 
 /** A shared cache may store the answer to a request with Authorization only where the response allows it (section 3.5). */

@@ -84,6 +84,14 @@ function whyUnshareable(
 function whyNotStored(draft: Draft, route: RouteOptions, directives: Directives, ttlMs: number): string | undefined {
   if (draft.status === 206 || draft.status === 304 || draft.head.get('content-range') !== undefined) return 'partial'
   if (!route.status.has(draft.status)) return 'status'
+  // Section 5.2.2.3: for caches that know what the status asks of them.
+  if (route.honoursResponse && directives.has('must-understand') && !UNDERSTOOD.has(draft.status)) return 'status'
   if (route.honoursResponse && directives.has('no-cache')) return 'no-cache'
   return ttlMs > 0 ? undefined : 'ttl'
 }
+
+/** Final statuses of RFC 9110 that ask nothing more of a cache than to repeat them. */
+const UNDERSTOOD = new Set([
+  200, 201, 202, 203, 204, 205, 300, 301, 302, 303, 307, 308, 400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410,
+  411, 412, 413, 414, 415, 416, 417, 421, 422, 426, 500, 501, 502, 503, 504, 505,
+])
