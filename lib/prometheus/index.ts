@@ -11,7 +11,10 @@ import { Exporter } from './exporter.ts'
 
 export type { ExportOptions as CacheMetricsOptions } from '../metrics/options.ts'
 
-const exporters = new WeakMap<Registry, Exporter>()
+const EXPORTER = Symbol.for('express-registry-cache.exporter')
+
+/** Kept with the register, so that the ESM and the CJS copy of this module share it. */
+type ExportingRegistry = Registry & { [EXPORTER]?: Exporter }
 
 /**
  * Adds a cache's metrics, all named `registry_cache_…`, to a prom-client register, by default the global one. Several caches go
@@ -28,13 +31,14 @@ export function registerCacheMetrics(
     throw new OptionError('ERR_OPTION_TYPE', 'register', register, "a Registry of prom-client's")
   }
   const resolved = resolveExportOptions(options)
-  let exporter = exporters.get(register)
+  const kept: ExportingRegistry = register
+  let exporter = kept[EXPORTER]
   // After `register.clear()` it is registered no more.
   if (!exporter?.isRegistered()) {
     exporter?.removeAll()
     exporter = new Exporter(register)
   }
   const remove = exporter.add(cache, resolved)
-  exporters.set(register, exporter)
+  kept[EXPORTER] = exporter
   return remove
 }
