@@ -56,7 +56,7 @@ router.use(tools, cache.invalidateOn('POST'))
 router.post('/', tools.invalidateOn({ tags: ['team:1'] }), (_req, res) => void res.sendStatus(201))
 app.use(router)
 const listening = app.listen(0)
-attachSubscriber(listening)
+void attachSubscriber(listening)
 
 // Express 4.
 const appFour = expressFour()
@@ -66,10 +66,10 @@ appFour.get('/tools/:id', tools, (req, res) => void res.json({ id: req.params.id
 const routerFour = expressFour.Router()
 routerFour.use(tools, cache.invalidateOn('POST'))
 appFour.use(routerFour)
-attachSubscriber(appFour.listen(0))
+void attachSubscriber(appFour.listen(0))
 
-attachSubscriber(createServer(app))
-attachSubscriber(createSecureServer({}, app))
+void attachSubscriber(createServer(app))
+void attachSubscriber(createSecureServer({}, app))
 
 // Values keep the type of what is loaded.
 export async function typed(): Promise<string> {
@@ -97,4 +97,4 @@ cache.middleware({ type: 'tools', scope: async () => 'a' })
 // @ts-expect-error an unknown event
 cache.on('hits', () => {})
 // @ts-expect-error a request listener is no server
-attachSubscriber(app)
+void attachSubscriber(app)
