@@ -44,7 +44,7 @@ export class Fleet {
     const stampsHash = hashOf(missed.stamps)
     const token = `${++this.#turns}`
     const endsAtMs = clock.monotonic() + this.#lockTtlMs
-    const held: Turn = {
+    const held = {
       entry: undefined,
       done: () => {
         if (!shared.isUp()) return
@@ -52,21 +52,34 @@ export class Fleet {
         this.#cache.options.inBackground(unlocked, 'unlock')
       },
     }
+    const lookFor = async (until: Deadline): Promise<{ entry: Entry | undefined; locked: boolean }> => {
+      const sentAtMs = clock.monotonic()
+      const look = await shared.watch(type, hash, stampsHash, until)
+      // Counted from when it was asked for: its way here is part of its life.
+      const ttlMs = look.ttlMs - (clock.monotonic() - sentAtMs)
+      return { entry: look.envelope && (await this.#take(wanted, missed, look.envelope, ttlMs)), locked: look.locked }
+    }
+    /** Between the look that found nothing and the lock, another may have computed, stored and unlocked. */
+    const unlessComputed = async (until: Deadline): Promise<Turn> => {
+      if (clock.monotonic() >= until.atMs) return held
+      const found = await lookFor(until).catch(nothing)
+      if (found?.entry === undefined) return held
+      held.done()
+      return { entry: found.entry }
+    }
     try {
-      if (await shared.lock(type, hash, stampsHash, token, this.#lockTtlMs, deadline)) return held
+      const isHeld = await shared.lock(type, hash, stampsHash, token, this.#lockTtlMs, deadline)
+      if (isHeld) return await unlessComputed(deadline)
       if (stale) return { entry: stale }
       for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 1.5, LONGEST_PAUSE_MS)) {
         const leftMs = endsAtMs - clock.monotonic()
         if (leftMs <= 0) break
         await new Promise<void>((resolve) => clock.setTimeout(resolve, Math.min(pauseMs, leftMs)))
-        const sentAtMs = clock.monotonic()
-        const look = await shared.watch(type, hash, stampsHash, this.#cache.deadline())
-        // Counted from when it was asked for: its way here is part of its life.
-        const ttlMs = look.ttlMs - (clock.monotonic() - sentAtMs)
-        const entry = look.envelope && (await this.#take(wanted, missed, look.envelope, ttlMs))
+        const { entry, locked } = await lookFor(this.#cache.deadline())
         if (entry) return { entry }
-        if (look.locked) continue
-        if (await shared.lock(type, hash, stampsHash, token, this.#lockTtlMs, this.#cache.deadline())) return held
+        if (locked) continue
+        const own = this.#cache.deadline()
+        if (await shared.lock(type, hash, stampsHash, token, this.#lockTtlMs, own)) return await unlessComputed(own)
       }
     } catch {
       // Redis does not answer: compute.

@@ -17,7 +17,7 @@ describe('single flight across workers', function () {
 
   it('runs the handler once for 250 identical requests to each of 4 workers', async () => {
     // A machine that is busy with a thousand connections is not to be taken for a silent Redis.
-    await fleet.reopen({ handlerMs: 200, cache: { redisTimeout: 2 } })
+    await fleet.reopen({ handlerMs: 200, cache: { redisTimeout: 5, lockTtl: 60 } })
     await fleet.workers[0]?.post('/items/k?version=7')
     const versions = await Promise.all(
       fleet.workers.flatMap((worker) => Array.from({ length: 250 }, () => worker.version('/items/k'))),
@@ -38,6 +38,29 @@ describe('single flight across workers', function () {
     expect(await obsolete).to.equal(0)
     expect(await a.version('/items/k')).to.equal(1)
     expect(await fleet.runs('/items/k')).to.equal(2)
+  })
+
+  it('does not compute what another worker has computed between its look-up and its lock', async () => {
+    await fleet.reopen({ cache: { redisTimeout: 5 } })
+    const [a, b] = fleet.workers as [FleetWorker, FleetWorker]
+    const { redis } = fleet
+    await a.version('/items/k')
+    const entry = await until(async () =>
+      (await redis.client().keys('mcpgw:registry:items:*')).find((key) => !key.includes(':@')),
+    )
+    const lookUps = async (): Promise<number> => {
+      const info = String(await redis.command('INFO', 'commandstats'))
+      return Number(/cmdstat_pttl:calls=(\d+)/.exec(info)?.[1])
+    }
+    const before = await lookUps()
+    await redis.client().rename(entry, 'kept')
+    b.proxy.delay(500, { direction: 'to-server' })
+    const late = b.version('/items/k')
+    await until(async () => (await lookUps()) > before)
+    await redis.client().rename('kept', entry)
+    expect(await late).to.equal(0)
+    expect(await b.runs('/items/k')).to.equal(0)
+    b.proxy.delay(0)
   })
 
   it('leaves no lock behind that Redis set when nobody waited for it any more', async () => {
