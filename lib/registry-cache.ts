@@ -257,6 +257,7 @@ export class RegistryCache {
       compressor,
       headers,
       warn,
+      checkSubscriber: () => this.#checkSubscriber(),
       inBackground,
       onDefect: (cause) => onError('ERR_CALLBACK_THREW', 'request', String(cause), cause),
     }
@@ -468,6 +469,13 @@ export class RegistryCache {
       if (isType(type)) this.#counters.of(type).invalidations++
     }
     if (this.#events.has('invalidate')) this.#events.emit('invalidate', { tag, cause, worker, own })
+  }
+
+  /** Right without it, but each hit asks Redis first: most likely it was forgotten. */
+  #checkSubscriber(): void {
+    if (!this.#subscriber || this.#subscriber.isStarted) return
+    const cure = 'call attachSubscriber(server), or cache.start(), once at start-up'
+    this.#upkeep.warn('ERR_SUBSCRIBER_NOT_STARTED', `Redis is given, but nobody listens for invalidations: ${cure}`, '')
   }
 
   #checkType(type: unknown): asserts type is string {

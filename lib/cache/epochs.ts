@@ -26,6 +26,8 @@ export interface EpochRecord {
   /** This worker's count at the record's making and when its number last changed: for tags that only an answer reveals. */
   readonly madeAt: number
   raisedAt: number
+  /** What raised it here last: the other workers are told. */
+  cause: string
   /** A raise on the wire; readers of this tag wait for it. */
   telling: Promise<void> | undefined
   /** A question on the wire in the background. */
@@ -112,6 +114,7 @@ export class Epochs {
       settled: 0,
       madeAt: this.#count,
       raisedAt: 0,
+      cause: '',
       telling: undefined,
       asking: false,
     }
@@ -301,6 +304,7 @@ export class Epochs {
   raiseHere(tag: string, cause: string): EpochRecord {
     const record = this.record(tag)
     record.raises++
+    record.cause = cause
     record.raisedAt = ++this.#count
     record.epoch = this.#ownNumber(record, record.epoch)
     if (this.#shared) {

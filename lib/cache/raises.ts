@@ -143,8 +143,11 @@ export class Raises {
   async tellPending(recovering: boolean): Promise<boolean> {
     await Promise.all(this.#options.epochs.pending().map(({ telling }) => telling))
     const pending = this.#options.epochs.pending().filter((record) => record.telling === undefined)
-    for (let i = 0; i < pending.length; i += BATCH) {
-      if (!(await this.#tell(pending.slice(i, i + BATCH), 'pending', this.#ownDeadline(recovering)))) return false
+    for (const cause of new Set(pending.map((record) => record.cause))) {
+      const alike = pending.filter((record) => record.cause === cause)
+      for (let i = 0; i < alike.length; i += BATCH) {
+        if (!(await this.#tell(alike.slice(i, i + BATCH), cause, this.#ownDeadline(recovering)))) return false
+      }
     }
     return this.#options.epochs.pendingRaises === 0
   }

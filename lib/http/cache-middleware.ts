@@ -23,6 +23,7 @@ import {
   isRuled,
   type Next,
   notePassage,
+  read,
   takeCharge,
 } from './exchange.ts'
 import { answered, Fill } from './fill.ts'
@@ -57,7 +58,7 @@ export class CacheMiddleware {
       notePassage(req, route.type)
       return next()
     }
-    const { method } = req
+    const method = read(req, 'method')
     const isRead = method === 'GET' || method === 'HEAD'
     if (!isRead || isRuled(res)) {
       if (isRead) {
@@ -129,6 +130,7 @@ export class CacheMiddleware {
     const { cache, route, marks, clock } = this.#options
     const { decision, res } = exchange
     const { wanted } = decision
+    this.#options.checkSubscriber()
     let deadline = cache.deadline()
     for (let waits = 0; ; ) {
       const reading = decision.refresh ? await cache.stampsNow(wanted, deadline) : await cache.read(wanted, deadline)

@@ -10,7 +10,7 @@ import { isTag } from '../cache/names.ts'
 import { ALL, typeTag, type Wanted } from '../cache/reading.ts'
 import type { Clock } from '../cache/tiers.ts'
 import type { ErrorCode } from '../errors.ts'
-import { type CacheRequest, type FromRequest, isPromise } from './exchange.ts'
+import { type CacheRequest, type FromRequest, isPromise, read } from './exchange.ts'
 import { callersHash, type Memo, requestHash, type Target, variantHash } from './request-key.ts'
 import type { RouteOptions } from './route-options.ts'
 import { parseRequest } from './storable.ts'
@@ -68,7 +68,7 @@ export class Decider {
     if (typeof tags === 'string') return tags
     const hash = target ? callersHash(target, req, route, scope, memo) : requestHash(req, route, scope, memo)
     if (typeof hash !== 'string') return hash.bypass
-    const { headers } = req
+    const headers = read(req, 'headers')
     const credential = route.scope === undefined ? credentialOf(headers, req) : undefined
     const decision: Decision = {
       wanted: {
@@ -152,6 +152,8 @@ function credentialOf(headers: IncomingHttpHeaders, req: CacheRequest): string |
 
 /** What an authentication middleware has put on the request. */
 export function identityOf(req: CacheRequest): 'user' | 'auth' | undefined {
-  if (req.user !== undefined && req.user !== null) return 'user'
-  return req.auth !== undefined && req.auth !== null ? 'auth' : undefined
+  const user = read(req, 'user')
+  if (user !== undefined && user !== null) return 'user'
+  const auth = read(req, 'auth')
+  return auth !== undefined && auth !== null ? 'auth' : undefined
 }

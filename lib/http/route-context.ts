@@ -32,6 +32,8 @@ export interface RouteContext {
   readonly compressor: Compressor | undefined
   /** Whether to write Cache-Status and X-Cache. */
   readonly headers: boolean
+  /** Says it once when Redis was given and nobody listens to it. */
+  readonly checkSubscriber: () => void
   readonly warn: (code: ErrorCode, message: string, key: string) => void
   readonly inBackground: (work: Promise<unknown>, reason: string) => void
   /** Something of ours threw: the request goes on without the cache. */
