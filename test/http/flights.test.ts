@@ -127,6 +127,16 @@ forEachExpress((name, framework) => {
       })
     }
 
+    it('lets callers with credentials and no scope neither lead a flight nor join one', async () => {
+      const { ask, gates, runs } = await route({}, (res, run) => res.json({ run }))
+      const anonymous = await ask(1)
+      const known = await ask(3, { Authorization: 'Bearer alice' })
+      expect(runs(), 'nobody waits').to.equal(4)
+      for (const held of gates) held.open()
+      const own = (await Promise.all([...anonymous, ...known])).map((answer) => answer.json<{ run: number }>().run)
+      expect(own).to.deep.equal([1, 2, 3, 4])
+    })
+
     it('shares a 5xx with those who wait, and neither stores nor remembers it', async () => {
       const { ask, gates, runs, cache } = await route({}, (res, run) =>
         run === 1 ? res.status(503).json({ run }) : res.json({ run }),
