@@ -5,8 +5,8 @@
 import { EventEmitter } from 'node:events'
 import type { TierError } from './errors.ts'
 
-/** Where an answer came from: `memory` is L1, `redis` is L2, `flight` is another request's computation. */
-export type HitTier = 'memory' | 'redis' | 'flight'
+/** Where an answer came from: `memory` is L1, `redis` is L2 (or another worker that was quicker, by way of it). */
+export type HitTier = 'memory' | 'redis'
 
 /** A request or a `get`/`wrap` answered from the cache. `key` is the type and the hash; durations are milliseconds. */
 export interface HitEvent {

@@ -89,6 +89,7 @@ export class RegistryCache {
   readonly #upkeep: Upkeep
   readonly #workerId = randomBytes(6).toString('hex')
   #longestTtlMs: number
+  #routes = 0
   #starts = 0
 
   /** @throws OptionError */
@@ -220,6 +221,7 @@ export class RegistryCache {
     this.#checkTypo(route.type)
     this.#noteLife(route.ttlMs + Math.max(route.staleWhileRevalidateMs, route.staleIfErrorMs))
     const { clock, enabled, headers } = this.#options
+    const name = `${route.type} ${++this.#routes}`
     const { failed: onError, warn, inBackground } = this.#upkeep
     const decider = new Decider({
       route,
@@ -231,7 +233,7 @@ export class RegistryCache {
           'ERR_SCOPE_VALUE',
           `scope of ${route.type} gave ${received === '' ? 'an empty string' : `a ${typeof received}`}: give a string of at ` +
             'least one character, or undefined to bypass; a promise is not waited for',
-          route.type,
+          name,
         ),
     })
     const compressor = route.compress ? this.#compressor : undefined
@@ -245,6 +247,7 @@ export class RegistryCache {
     }
     const context: RouteContext = {
       route,
+      name,
       front,
       decider,
       cache: this.#cache,

@@ -50,7 +50,7 @@ export class Values {
     const wanted = this.#wanted(type, filters, [])
     const found = await this.#find(wanted, this.#cache.deadline(), true)
     if ('value' in found) return found.value
-    this.#counters.of(type).misses++
+    this.#miss(wanted, false)
     return undefined
   }
 
@@ -89,12 +89,12 @@ export class Values {
       const mayShare = found.reach !== 'none' && waits < 2
       const joined = mayShare ? flights.find(key, found.stamps) : undefined
       if (!joined) {
-        if (waits === 0) this.#counters.of(type).misses++
+        if (waits === 0) this.#miss(wanted, false)
         const flight = mayShare ? flights.lead(key, found.stamps) : undefined
         return await this.#lead(wanted, found, deadline, flight, load, costs, tags)
       }
       if (waits === 0) {
-        this.#counters.of(type).misses++
+        this.#miss(wanted, true)
         this.#counters.of(type).coalesced++
       }
       const sinceMs = clock.monotonic()
@@ -217,6 +217,12 @@ export class Values {
       onError('ERR_ENTRY_CORRUPT', 'lookup', `the value of ${wanted.type}:${wanted.hash} is no JSON`)
       return this.#cache.missedAsKnown(wanted)
     }
+  }
+
+  #miss(wanted: Wanted, collapsed: boolean): void {
+    this.#counters.of(wanted.type).misses++
+    if (!this.#events.has('miss')) return
+    this.#events.emit('miss', { type: wanted.type, key: `${wanted.type}:${wanted.hash}`, collapsed })
   }
 
   #hit(wanted: Wanted, entry: Entry, tier: 'memory' | 'redis'): void {

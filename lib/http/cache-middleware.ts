@@ -53,7 +53,7 @@ export class CacheMiddleware {
   }
 
   readonly handle: InnerHandler = (req, res, next) => {
-    const { route, decider, cache, clock, enabled, front } = this.#options
+    const { route, name, decider, cache, clock, enabled, front } = this.#options
     if (!enabled) {
       notePassage(req, route.type)
       return next()
@@ -63,7 +63,7 @@ export class CacheMiddleware {
     if (!isRead || isRuled(res)) {
       if (isRead) {
         const at = req.baseUrl ?? ''
-        this.#options.warn('ERR_CACHE_TWICE', `two cache middlewares on ${at}: the outer one rules`, route.type)
+        this.#options.warn('ERR_CACHE_TWICE', `two cache middlewares on ${at}: the outer one rules`, name)
       }
       notePassage(req, route.type)
       return next()
@@ -259,14 +259,14 @@ export class CacheMiddleware {
   }
 
   #countBypass(credential: string): void {
-    const { counters, route, events, warn } = this.#options
+    const { counters, route, name, events, warn } = this.#options
     counters.bypass(route.type, credential)
     if (events.has('bypass')) events.emit('bypass', { type: route.type, reason: credential })
     warn(
       'ERR_SCOPE_MISSING',
       `requests for ${route.type} carry ${credential}, and the route has no scope: they bypass the cache. ` +
         "Say who may share an entry: scope: 'public', or scope: (req) => req.user.tenant",
-      route.type,
+      name,
     )
   }
 }

@@ -134,21 +134,21 @@ export class Fill {
   }
 
   #judge(draft: Draft, setsCookie: boolean, encodedBehindUs: boolean): Verdict {
-    const { route, clock, warn } = this.#context
+    const { route, name, clock, warn } = this.#context
     const { req, decision } = this.#exchange
     const hasLateUser = route.scope === undefined && decision.credential === undefined && identityOf(req) !== undefined
     if (hasLateUser) {
       warn(
         'ERR_CACHE_BEFORE_AUTH',
         `the cache of ${route.type} is mounted before authentication: it can not tell callers apart. Mount it after`,
-        route.type,
+        name,
       )
     }
     if (encodedBehindUs) {
       warn(
         'ERR_COMPRESSION_BEHIND',
         `compression runs between the cache of ${route.type} and its handler: nothing is stored. Mount it before the cache`,
-        route.type,
+        name,
       )
     }
     return judge(draft, route, {

@@ -18,6 +18,8 @@ import type { RouteOptions } from './route-options.ts'
 /** What the requests of one route have in common. */
 export interface RouteContext {
   readonly route: RouteOptions
+  /** Tells this route from others of its type, for warnings that are said once per route. */
+  readonly name: string
   readonly decider: Decider
   readonly cache: Cache
   readonly fleet: Fleet
