@@ -137,6 +137,8 @@ describe('createFakeRedis', () => {
     expect(redis.bus.held).to.deep.equal([])
     expect(await two.wrap('agents', undefined, () => 'new')).to.equal('new')
     redis.bus.release()
+    await settle()
+    expect(two.stats().subscribed).to.equal(false)
     redis.bus.reconnect()
     await settle()
     expect(two.stats().subscribed).to.equal(true)
