@@ -19,6 +19,10 @@
  *   records as merged with the replies, not with the replies: a raise may have happened here meanwhile.
  * - Redis away. Our raise gives the record a number that Redis never gives (x.5), so what was filled before it is dead
  *   here, and what is filled after it stays here; until the raise is told, nothing Redis says about the tag is believed.
+ *   Nor does a number of Redis' that is heard meanwhile take its place: A raises to 2 and fills, B writes and can not tell,
+ *   "2" arrives. A's entry was computed before B's write.
+ * - A tag that the answer reveals. It counts as raised since the miss began if a message said so, though its record was
+ *   made later or never, and if the link has changed: another Redis may have another clock.
  *
  * The order of a read: 1. L1, nothing to ask. 2. L1, asking for epochs alone. 3. L2 with the epochs in one trip. 4. Miss.
  */
