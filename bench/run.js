@@ -15,7 +15,7 @@ import { isPinned, machine, packageVersion, tools, versions } from './harness/ma
 import { endAll, startRedis } from './harness/processes.js'
 import { publish, tableOf, targetsTable } from './harness/report.js'
 
-const QUESTIONS = ['hit']
+const QUESTIONS = ['hit', 'miss', 'shared-hit', 'invalidate', 'stampede', 'memory', 'flood', 'cluster']
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 const { values: options } = parseArgs({

@@ -3,12 +3,14 @@ import autocannon from 'autocannon'
 import { CONNECTIONS } from './load.js'
 
 const [port, given, seconds] = process.argv.slice(2)
-const { paths, headers } = JSON.parse(given)
+const { paths, headers, unique, nextNumber } = JSON.parse(given)
+let n = nextNumber
+const setupRequest = (request) => ({ ...request, path: `${paths[0]}?n=${++n}` })
 const result = await autocannon({
   url: `http://127.0.0.1:${port}`,
   connections: CONNECTIONS,
   duration: Number(seconds),
-  requests: paths.map((path) => ({ method: 'GET', path, headers })),
+  requests: paths.map((path) => ({ method: 'GET', path, headers, ...(unique ? { setupRequest } : {}) })),
 })
 const requests = result.requests.total
 console.log(

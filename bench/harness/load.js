@@ -13,11 +13,17 @@ import { cpuMicros, pinned, tools } from './machine.js'
 
 export const CONNECTIONS = 32
 
+/** More than any run can ask for. */
+const UNIQUE_PER_RUN = 10_000_000
+let nextNumber = 0
+
 /**
- * Shape of `request`: `{ paths, headers, method }`; more than one path means in turn. Answers
+ * Shape of `request`: `{ paths, headers, method, unique }`; more than one path means in turn, `unique` adds `?n=1`, `?n=2` and so on to the
+ * first, never the same number twice. Answers
  * `{ requests, perSecond, p99Ms, errors, cpuMicrosPerRequest }`; the CPU time is the server's, with its threads and children.
  */
 export async function load(server, request, seconds) {
+  nextNumber += UNIQUE_PER_RUN
   const run = request.method === 'HEAD' ? bySockets : tools.wrk === undefined ? byAutocannon : byWrk
   const before = cpuMicros(server.pid)
   const result = await run(server.port, request, seconds)
@@ -38,22 +44,23 @@ async function run(command, args) {
   return said
 }
 
-async function byWrk(port, { paths, headers = {} }, seconds) {
+async function byWrk(port, { paths, headers = {}, unique = false }, seconds) {
   const args = ['-t1', `-c${CONNECTIONS}`, `-d${Math.max(1, Math.round(seconds))}s`, '--latency']
   for (const [name, value] of Object.entries(headers)) args.push('-H', `${name}: ${value}`)
   let dir
-  if (paths.length > 1) {
+  if (paths.length > 1 || unique) {
     dir = mkdtempSync(join(tmpdir(), 'registry-bench-'))
     const script = join(dir, 'rotate.lua')
     const list = paths.map((path) => JSON.stringify(path)).join(', ')
-    writeFileSync(
-      script,
-      `local paths = { ${list} }
+    const counting = `local n = ${nextNumber}
+request = function() n = n + 1; return wrk.format('GET', '${paths[0]}?n=' .. string.format('%d', n)) end
+`
+    const rotating = `local paths = { ${list} }
 local requests, at = {}, 0
 init = function() for i, path in ipairs(paths) do requests[i] = wrk.format('GET', path) end end
 request = function() at = at % #requests + 1; return requests[at] end
-`,
-    )
+`
+    writeFileSync(script, unique ? counting : rotating)
     args.push('-s', script)
   }
   try {
@@ -76,7 +83,12 @@ request = function() at = at % #requests + 1; return requests[at] end
 
 async function byAutocannon(port, request, seconds) {
   return JSON.parse(
-    await run(process.execPath, [local('autocannon.js'), `${port}`, JSON.stringify(request), `${seconds}`]),
+    await run(process.execPath, [
+      local('autocannon.js'),
+      `${port}`,
+      JSON.stringify({ ...request, nextNumber }),
+      `${seconds}`,
+    ]),
   )
 }
 

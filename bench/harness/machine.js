@@ -74,9 +74,9 @@ export function machine() {
 export const isPinned = tools.taskset !== undefined && cpus().length > 1
 const LOAD_CORES = cpus().length > 1 ? `1-${cpus().length - 1}` : '0'
 
-/** The command with its core. */
+/** The command with its core; a role other than `server` and `load` has all of them. */
 export function pinned(role, command, args) {
-  if (!isPinned) return [command, args]
+  if (!isPinned || (role !== 'server' && role !== 'load')) return [command, args]
   return ['taskset', ['-c', role === 'server' ? '0' : LOAD_CORES, command, ...args]]
 }
 

@@ -22,9 +22,9 @@ function launch(role, command, args, options) {
 }
 
 /** One of bench/servers. `ask(question)` sends a message and resolves to its reply. */
-export async function startServer(file, { args = [], env = {}, execArgv = [] } = {}) {
+export async function startServer(file, { args = [], env = {}, execArgv = [], role = 'server' } = {}) {
   const path = fileURLToPath(new URL(`../servers/${file}`, import.meta.url))
-  const child = launch('server', process.execPath, [...execArgv, path, ...args], {
+  const child = launch(role, process.execPath, [...execArgv, path, ...args], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     env: { ...process.env, NODE_ENV: 'production', ...env },
   })
@@ -149,9 +149,9 @@ async function end(child, signal = 'SIGTERM') {
   clearTimeout(impatient)
 }
 
-/** Ends whatever is still there. */
+/** Ends whatever is still there; what others depend on was started first, and goes last. */
 export async function endAll() {
-  await Promise.all([...running].map((child) => end(child)))
+  for (const child of [...running].reverse()) await end(child)
   for (const dir of folders) rmSync(dir, { recursive: true, force: true })
   folders.clear()
 }

@@ -24,18 +24,28 @@ const RESAMPLES = 2000
 
 /** `{ ratio, low, high }`: median(a) / median(b) with its 95 % bootstrap interval over the rounds. */
 export function ratioOf(a, b) {
+  const { value: ratio, low, high } = compared(a, b, (x, y) => x / y)
+  return { ratio, low, high }
+}
+
+/** `{ value, low, high }`: median(a) - median(b), likewise. */
+export function differenceOf(a, b) {
+  return compared(a, b, (x, y) => x - y)
+}
+
+function compared(a, b, by) {
   const rounds = Math.min(a.length, b.length)
   const next = random(20_240_607)
-  const ratios = []
+  const values = []
   for (let i = 0; i < RESAMPLES; i++) {
     const picked = Array.from({ length: rounds }, () => Math.floor(next() * rounds))
-    ratios.push(median(picked.map((at) => a[at])) / median(picked.map((at) => b[at])))
+    values.push(by(median(picked.map((at) => a[at])), median(picked.map((at) => b[at]))))
   }
-  ratios.sort((x, y) => x - y)
+  values.sort((x, y) => x - y)
   return {
-    ratio: median(a) / median(b),
-    low: ratios[Math.floor(RESAMPLES * 0.025)],
-    high: ratios[Math.ceil(RESAMPLES * 0.975) - 1],
+    value: by(median(a), median(b)),
+    low: values[Math.floor(RESAMPLES * 0.025)],
+    high: values[Math.ceil(RESAMPLES * 0.975) - 1],
   }
 }
 

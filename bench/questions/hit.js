@@ -47,6 +47,20 @@ const WORKLOADS = [
   { name: '304', about: 'If-None-Match of the 57 KB answer', reference: EXPRESS },
   { name: 'HEAD', about: 'of the 57 KB answer', reference: EXPRESS, request: { paths: ['/large'], method: 'HEAD' } },
   {
+    name: 'query-small',
+    about: '5.7 KB, against a handler that asks a database for 5 ms',
+    reference: EXPRESS,
+    request: { paths: ['/query/small'] },
+    only: [EXPRESS, ROUTE, FRONT],
+  },
+  {
+    name: 'query-large',
+    about: '57 KB, against a handler that asks a database for 5 ms',
+    reference: EXPRESS,
+    request: { paths: ['/query/large'] },
+    only: [EXPRESS, ROUTE, FRONT],
+  },
+  {
     name: 'br',
     about: '57 KB, Accept-Encoding: br',
     reference: ROUTE,
@@ -88,7 +102,7 @@ export async function run(context) {
 }
 
 /** Asks for every path until it is in the cache, and at the front door, and compressed. */
-async function fill(server, paths, headers) {
+export async function fill(server, paths, headers) {
   let etag = null
   for (let i = 0; i < 3; i++) {
     for (const path of paths) {
@@ -124,6 +138,10 @@ function targets(workloads) {
   claim('front door, large, of (b), by CPU', of('large', FRONT)?.byCpu, 3.5)
   claim('front door, small, of raw node:http, by CPU', against('small', FRONT, RAW), 0.8)
   claim('front door, large, of raw node:http, by CPU', against('large', FRONT, RAW), 0.8)
+  claim('in the route, small, of the handler with a query, by CPU', of('query-small', ROUTE)?.byCpu, 2)
+  claim('in the route, large, of the handler with a query, by CPU', of('query-large', ROUTE)?.byCpu, 3.5)
+  claim('front door, small, of the handler with a query, by CPU', of('query-small', FRONT)?.byCpu, 10)
+  claim('front door, large, of the handler with a query, by CPU', of('query-large', FRONT)?.byCpu, 10)
   claim('br in the route, of the identity hit, by CPU', of('br', `${ROUTE}, br`)?.byCpu, 0.9)
   claim('with listeners, of without, by CPU', of('telling', 'registry-cache, listeners on')?.byCpu, 0.97)
   return claims

@@ -2,7 +2,7 @@
 import { BentoCache, bentostore } from 'bentocache'
 import { memoryDriver } from 'bentocache/drivers/memory'
 import express from 'express'
-import { lists } from './handlers.js'
+import { addCachedLists, counted } from './handlers.js'
 import { serve } from './serve.js'
 
 const bento = new BentoCache({
@@ -10,9 +10,5 @@ const bento = new BentoCache({
   stores: { memory: bentostore().useL1Layer(memoryDriver({ maxItems: 10_000 })) },
 })
 const app = express()
-for (const [name, list] of Object.entries(lists)) {
-  app.get(`/${name}`, async (req, res) => {
-    res.json(await bento.getOrSet({ key: req.originalUrl, ttl: '1h', factory: async () => list }))
-  })
-}
-serve(app)
+addCachedLists(app, (req, load) => bento.getOrSet({ key: req.originalUrl, ttl: '1h', factory: load }))
+serve(app, counted)

@@ -1,7 +1,7 @@
 /* http-cache-middleware with its store in memory. */
 import express from 'express'
 import httpCache from 'http-cache-middleware'
-import { addLists } from './handlers.js'
+import { addLists, counted } from './handlers.js'
 import { serve } from './serve.js'
 
 const app = express()
@@ -10,4 +10,4 @@ addLists(app, (_req, res, next) => {
   res.setHeader('x-cache-timeout', '1 hour')
   next()
 })
-serve(app)
+serve(app, counted)

@@ -1,10 +1,11 @@
 /*
  * This package. Arguments: `front` answers at the front door, `compress` keeps br and gzip variants, `strong` is maxStaleness 0,
- * `listening` has listeners for all events, `silent` writes no Cache-Status. REDIS_URL gives it an L2.
+ * `listening` has listeners for all events, `silent` writes no Cache-Status. REDIS_URL gives it an L2,
+ * MAX_ENTRIES, MAX_MIB and TTL its bounds.
  */
 import express from 'express'
 import { Redis } from 'ioredis'
-import { addLists } from './handlers.js'
+import { addLists, counted } from './handlers.js'
 import { serve } from './serve.js'
 
 // Another build of the same package, for comparing two of them.
@@ -14,7 +15,10 @@ const redis = process.env.REDIS_URL === undefined ? undefined : new Redis(proces
 const cache = createRegistryCache({
   ...(redis ? { redis } : {}),
   headers: !has('silent'),
-  memory: { maxEntries: Number(process.env.MAX_ENTRIES ?? 10_000), maxBytes: 256 * 2 ** 20 },
+  memory: {
+    maxEntries: Number(process.env.MAX_ENTRIES ?? 10_000),
+    maxBytes: Number(process.env.MAX_MIB ?? 256) * 2 ** 20,
+  },
 })
 await cache.start()
 if (has('listening')) for (const event of ['hit', 'miss', 'store', 'bypass', 'stale']) cache.on(event, () => {})
@@ -22,10 +26,10 @@ if (has('listening')) for (const event of ['hit', 'miss', 'store', 'bypass', 'st
 const app = express()
 const options = {
   type: 'tools',
-  ttl: 3600,
+  ttl: Number(process.env.TTL ?? 3600),
   ...(has('front') ? { scope: 'public', front: true } : {}),
   ...(has('compress') ? { compress: true } : {}),
   ...(has('strong') ? { maxStaleness: 0 } : {}),
 }
 addLists(app, cache.middleware(options))
-serve(has('front') ? cache.front(app) : app, { stats: () => ({ stats: cache.stats() }) })
+serve(has('front') ? cache.front(app) : app, { ...counted, stats: () => ({ stats: cache.stats() }) })
