@@ -117,10 +117,12 @@ export class Values {
     tags: readonly string[] | RevealTags<T>,
   ): Promise<T> {
     const turn = await this.#fleet.turn(wanted, missed, deadline)
-    if (turn.entry) {
+    const taken = turn.entry && this.#valueOf(wanted, turn.entry)
+    if (turn.entry && taken) {
       flight?.land({ kind: 'answered', entry: turn.entry, variant: undefined })
-      return parse(turn.entry) as T
+      return taken.value as T
     }
+    const done = turn.entry ? undefined : turn.done
     if (flight) this.#cache.options.flights.handlerStarted(flight)
     let landing: Landing = { kind: 'abandoned' }
     let written: Promise<unknown> = Promise.resolve()
@@ -144,7 +146,7 @@ export class Values {
       throw error
     } finally {
       flight?.land(landing)
-      this.#cache.options.inBackground(written.then(turn.done), 'unlock')
+      if (done) this.#cache.options.inBackground(written.then(done), 'unlock')
     }
   }
 
@@ -206,16 +208,21 @@ export class Values {
     const isFresh = known && clock.monotonic() < known.staleAtMs
     const reading = isFresh ? ({ entry: known, tier: 'memory' } as const) : await this.#cache.read(wanted, deadline)
     if (!('entry' in reading)) return reading
+    const found = this.#valueOf(wanted, reading.entry)
+    if (!found) return this.#cache.missedAsKnown(wanted)
+    if (counts) this.#hit(wanted, reading.entry, reading.tier)
+    return found
+  }
+
+  /** A fresh copy; undefined where somebody has damaged its bytes in the shared tier. */
+  #valueOf(wanted: Wanted, entry: Entry): { readonly value: unknown } | undefined {
     try {
-      const value = parse(reading.entry)
-      if (counts) this.#hit(wanted, reading.entry, reading.tier)
-      return { value }
+      return { value: parse(entry) }
     } catch {
-      // Somebody has damaged its bytes in the shared tier.
       const { memory, onError } = this.#cache.options
       memory.delete(wanted.type, wanted.hash)
       onError('ERR_ENTRY_CORRUPT', 'lookup', `the value of ${wanted.type}:${wanted.hash} is no JSON`)
-      return this.#cache.missedAsKnown(wanted)
+      return undefined
     }
   }
 
