@@ -106,7 +106,7 @@ export class Cache {
     const revealed = tags.filter((tag) => !wanted.tags.includes(tag))
     const unknown = this.#unknown(revealed, wanted.maxStalenessMs)
     if (unknown.length > 0 && questions) {
-      const answer = await questions.ask(unknown, isStrong, deadline)
+      const answer = await questions.ask(unknown, this.#asksItself(wanted), deadline)
       const isDown = answer === 'down' && !isStrong && whenRedisIsDown === 'serve-memory'
       if (answer !== 'verified' && !isDown) return false
     }
@@ -165,6 +165,11 @@ export class Cache {
     )
   }
 
+  /** Strong readers, and those to whom a question may be too old that has been on the wire for a while. */
+  #asksItself(wanted: Wanted): boolean {
+    return wanted.maxStalenessMs < this.options.redisTimeoutMs
+  }
+
   #unknown(tags: readonly string[], maxStalenessMs: number): string[] {
     const { epochs, clock } = this.options
     const nowMs = clock.monotonic()
@@ -214,7 +219,7 @@ export class Cache {
       // Step 2: only epochs. The answer is in memory already, or somebody is computing it.
       const tags = isCandidate ? [...new Set([...candidate.tags, ...wanted.tags])] : wanted.tags
       const unknown = this.#unknown(tags, wanted.maxStalenessMs)
-      const answer = unknown.length > 0 ? await questions.ask(unknown, isStrong, deadline) : 'verified'
+      const answer = unknown.length > 0 ? await questions.ask(unknown, this.#asksItself(wanted), deadline) : 'verified'
       if (answer === 'down') return this.#fromMemoryAlone(wanted)
       if (answer === 'void') return undefined
       if (answer !== 'verified') return this.#missed(wanted, 'none')
@@ -290,7 +295,7 @@ export class Cache {
     const revealed = decoded.stamps.tags.filter((tag) => !wanted.tags.includes(tag))
     const unknown = this.#unknown(revealed, wanted.maxStalenessMs)
     if (unknown.length > 0 && questions) {
-      const answer = await questions.ask(unknown, wanted.maxStalenessMs === 0, deadline)
+      const answer = await questions.ask(unknown, this.#asksItself(wanted), deadline)
       if (answer !== 'verified') return answer === 'void' ? 'again' : undefined
     }
     if (!this.#isCurrent(decoded.stamps, wanted.tags)) return undefined

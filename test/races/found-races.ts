@@ -150,6 +150,23 @@ export const found = {
     },
   },
 
+  shortStaleness: {
+    name: 'a question is on the wire for longer than a reader may believe a number',
+    settings: { maxStalenessMs: 100 },
+    async play(world) {
+      await warm(world)
+      await world.pass(101)
+      world.read(world.b)
+      await world.settle()
+      await world.step(/B epochs.*executed/)
+      await world.writeNow(world.a, TYPE, /B /)
+      while (world.b.inbox.length > 0) world.b.loseMessage()
+      await world.pass(150)
+      world.read(world.b)
+      await world.flow(/handler/)
+    },
+  },
+
   revealAcrossFailover: {
     name: 'Redis fails over to a clock that is ahead while a load runs whose answer reveals a tag that was raised meanwhile',
     settings: { reveals: true },

@@ -125,9 +125,20 @@ export const mutants: readonly Mutant[] = [
     scenarios: ['strongShares'],
   },
   {
+    name: 'a question on the wire is shared by those to whom it may be too old',
+    patches: [
+      {
+        file: cache,
+        replace: 'wanted.maxStalenessMs < this.options.redisTimeoutMs',
+        by: 'wanted.maxStalenessMs === 0',
+      },
+    ],
+    scenarios: ['shortStaleness'],
+  },
+  {
     name: 'a question on the wire is shared without a subscription',
     patches: [{ file: questions, replace: 'if (!ofItsOwn && this.#epochs.isSubscribed)', by: 'if (!ofItsOwn)' }],
-    scenarios: [],
+    scenarios: ['unsubscribedShares'],
   },
   {
     name: 'a reply after the deadline is learned',
