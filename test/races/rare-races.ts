@@ -22,6 +22,21 @@ export const rare = {
     },
   },
 
+  unsubscribedShares: {
+    name: 'a reader comes without a subscription while a question is on the wire that was answered before a write',
+    settings: {},
+    async play(world) {
+      await warm(world)
+      world.b.loseSubscription()
+      world.read(world.b)
+      await world.settle()
+      await world.step(/B epochs.*executed/)
+      await world.writeNow(world.a, TYPE, /B /)
+      world.read(world.b)
+      await world.flow(/handler/)
+    },
+  },
+
   untoldBelieved: {
     name: "a raise of this worker's own is untold, and another worker has raised the tag before",
     settings: { whenRedisIsDown: 'bypass' },
