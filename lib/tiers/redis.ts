@@ -2,9 +2,10 @@
  * L2 on Redis: entries, locks, and the truth about epochs. Knows the wire (keys, scripts,
  * channel), not what epochs mean. Every wait for Redis goes through its link.
  */
-import { hash, randomInt } from 'node:crypto'
+import { randomInt } from 'node:crypto'
 import type { Deadline, Raise, SharedLookup, SharedTier } from '../cache/tiers.ts'
 import { ForeignKeys } from './foreign-keys.ts'
+import { channelOf, entryKey, epochKey, spaceOf } from './keys.ts'
 import { encodeCause } from './messages.ts'
 import type { Commands } from './redis-client.ts'
 import { RedisLink, type RedisLinkOptions } from './redis-link.ts'
@@ -73,21 +74,20 @@ export class RedisTier implements SharedTier {
   // --- keys -----------------------------------------------------------------------------------------------------
 
   get channel(): string {
-    return `${this.#options.prefix}cache:invalidate`
+    return channelOf(this.#options.prefix)
   }
 
   /** Tells apart those who share a server's channels but not its keys. */
   get space(): string {
-    const { keyPrefix = '', db = 0 } = this.#client.options as { keyPrefix?: string; db?: number }
-    return hash('sha256', `${db}\0${keyPrefix}`, 'hex').slice(0, 8)
+    return spaceOf(this.#client)
   }
 
   entryKey(type: string, hash: string): string {
-    return `${this.#options.prefix}registry:${type}:${hash}`
+    return entryKey(this.#options.prefix, type, hash)
   }
 
   epochKey(tag: string): string {
-    return `${this.#options.prefix}${tag}:@epoch`
+    return epochKey(this.#options.prefix, tag)
   }
 
   #lockKey(type: string, hash: string, stampsHash: string): string {
