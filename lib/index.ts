@@ -12,6 +12,7 @@ export {
   registryCacheMiddleware,
   type ServerLike,
 } from './default-cache.ts'
+export { registryCacheOptionsFromEnv } from './env-options.ts'
 export { type ErrorCode, OptionError, TierError, ValueError } from './errors.ts'
 export type {
   BypassEvent,
@@ -29,12 +30,11 @@ export type { CacheRequest, CacheResponse, FromExchange, FromRequest, Handler, N
 export type { ExplainedEntry, ExplainedStamp, Explanation } from './http/explain.ts'
 export type { InvalidateOnOptions } from './http/invalidate-on.ts'
 export type { CacheMiddlewareOptions } from './http/route-options.ts'
-export {
-  type Logger,
-  type MemoryOptions,
-  type RegistryCacheOptions,
-  registryCacheOptionsFromEnv,
-  type TypeOptions,
+export type {
+  Logger,
+  MemoryOptions,
+  RegistryCacheOptions,
+  TypeOptions,
 } from './options.ts'
 export {
   createRegistryCache,
