@@ -236,10 +236,14 @@ function isSame(a: number | string | readonly string[], b: number | string | rea
   )
 }
 
-/** A copy: the handler may go on to use its buffer. */
+/** A copy, since the handler may go on to use its buffer; and one of its own, since a slice of Node's pool would keep all of that. */
 function toBuffer(chunk: unknown, encoding: unknown): Buffer {
-  if (typeof chunk === 'string') return Buffer.from(chunk, typeof encoding === 'string' ? (encoding as 'utf8') : 'utf8')
-  return chunk instanceof Uint8Array ? Buffer.from(chunk) : Buffer.alloc(0)
+  const bytes =
+    typeof chunk === 'string' ? Buffer.from(chunk, typeof encoding === 'string' ? (encoding as 'utf8') : 'utf8') : chunk
+  if (!(bytes instanceof Uint8Array)) return Buffer.alloc(0)
+  const copy = Buffer.allocUnsafeSlow(bytes.byteLength)
+  copy.set(bytes)
+  return copy
 }
 
 function isConditionalHit(req: CacheRequest, draft: Draft): boolean {
