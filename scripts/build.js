@@ -8,6 +8,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -68,6 +69,8 @@ function build() {
     compile('tsconfig.build.json', join(fresh, 'esm'))
     compile('tsconfig.cjs.json', join(fresh, 'cjs'))
     rewriteDeclarations(fresh)
+    // npm makes it executable where it is installed; this is for whoever runs it from here.
+    chmodSync(join(fresh, 'esm', 'cli', 'main.js'), 0o755)
     writeFileSync(join(fresh, 'cjs', 'package.json'), '{"type":"commonjs"}\n')
     utimesSync(join(fresh, 'cjs', 'package.json'), startedAt, startedAt)
     if (existsSync(dist)) renameSync(dist, old)
