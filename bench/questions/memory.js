@@ -10,7 +10,7 @@ const ENTRIES = 100_000
 
 export async function run(context) {
   const wanted = context.full ? ENTRIES : ENTRIES / 5
-  const options = { execArgv: ['--expose-gc'], env: { MAX_ENTRIES: '10000000', MAX_MIB: '2048' } }
+  const options = { execArgv: ['--expose-gc'], env: { MAX_ENTRIES: '200000', MAX_MIB: '2048' } }
   const servers = {
     'registry-cache': await startServer('registry.js', options),
     apicache: await startServer('apicache.js', options),

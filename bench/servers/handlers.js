@@ -2,7 +2,7 @@
 import { setTimeout as after } from 'node:timers/promises'
 import { records, SIZES } from '../harness/data.js'
 
-const lists = Object.fromEntries(Object.entries(SIZES).map(([name, count]) => [name, records(count)]))
+export const lists = Object.fromEntries(Object.entries(SIZES).map(([name, count]) => [name, records(count)]))
 
 /** How often a query ran. */
 let runs = 0

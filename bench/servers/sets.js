@@ -4,7 +4,7 @@ import { record } from '../harness/data.js'
 import { serve } from './serve.js'
 
 const cache = createRegistryCache({
-  memory: { maxBytes: Number(process.env.MAX_MIB) * 2 ** 20, maxEntries: 10_000_000 },
+  memory: { maxBytes: Number(process.env.MAX_MIB) * 2 ** 20, maxEntries: 200_000 },
 })
 
 serve((_req, res) => res.end(), {
