@@ -1,6 +1,7 @@
 /* Times invalidations and plain SETs, one after the other, in batches that alternate. REDIS_URL. */
-import { createRegistryCache } from 'express-registry-cache'
+
 import { Redis } from 'ioredis'
+import { createRegistryCache } from '../../dist/esm/index.js'
 import { serve } from './serve.js'
 
 const redis = new Redis(process.env.REDIS_URL)
