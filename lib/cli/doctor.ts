@@ -7,7 +7,7 @@ import { type Client, connect, messageOf, nameOf, within } from './connection.ts
 import { json, type Output, printable, table } from './output.ts'
 import { probe } from './probes.ts'
 
-interface Check {
+export interface Check {
   readonly name: string
   /** `warn`: the cache works, but look at it. */
   readonly status: 'ok' | 'warn' | 'fail'
@@ -60,7 +60,7 @@ async function examine(client: Client, place: Place, { timeoutMs }: Settings): P
   ]
 }
 
-type Info = ReadonlyMap<string, string> | { readonly refused: string }
+export type Info = ReadonlyMap<string, string> | { readonly refused: string }
 
 async function readInfo(client: Client, timeoutMs: number): Promise<Info> {
   try {
@@ -71,7 +71,8 @@ async function readInfo(client: Client, timeoutMs: number): Promise<Info> {
   }
 }
 
-function checkVersion(info: Info): Check {
+/** `info`: the fields of INFO. */
+export function checkVersion(info: Info): Check {
   const name = 'version'
   if ('refused' in info) return { name, status: 'warn', detail: `unknown: ${info.refused}` }
   const version = info.get('redis_version') ?? ''

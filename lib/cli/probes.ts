@@ -1,6 +1,6 @@
 /*
  * Tries each command that the cache sends, as the user that it would be sent by. Keys are under a random type of their own,
- * expire in seconds whatever happens, and are removed again; the message on the channel is one that every worker ignores.
+ * expire within a minute whatever happens, and are removed again; the message on the channel is one that every worker ignores.
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { channelOf, entryKey, epochKey } from '../tiers/keys.ts'
@@ -18,7 +18,7 @@ export interface Probed {
 }
 
 /** Time to live of the keys, should removing them be refused. */
-const PROBE_MS = '10000'
+const PROBE_SECONDS = '60'
 const SCRIPT = "return redis.call('EXISTS', KEYS[1])"
 
 /** Never throws: what fails is refused. */
@@ -33,13 +33,13 @@ export async function probe(client: Client, place: Place, timeoutMs: number): Pr
   const tries: Record<(typeof COMMANDS)[number] | 'select', () => Promise<unknown>> = {
     ping: () => client.ping(),
     info: () => client.call('INFO', 'server'),
-    set: () => each(keys, (key) => client.call('SET', key, '0', 'PX', PROBE_MS, 'NX')),
+    set: () => each(keys, (key) => client.call('SET', key, '0', 'EX', PROBE_SECONDS, 'NX')),
     get: () => each(keys, (key) => client.call('GET', key)),
     mget: () => client.call('MGET', ...keys),
     exists: () => each(keys, (key) => client.call('EXISTS', key)),
     pttl: () => client.call('PTTL', entry),
     ttl: () => each(keys, (key) => client.call('TTL', key)),
-    expire: () => each(keys, (key) => client.call('EXPIRE', key, '10')),
+    expire: () => each(keys, (key) => client.call('EXPIRE', key, PROBE_SECONDS)),
     time: () => client.call('TIME'),
     eval: () => client.call('EVAL', SCRIPT, '1', entry),
     evalsha: () => client.call('EVALSHA', sha, '1', entry).catch(passUnlessDenied),
