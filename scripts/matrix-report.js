@@ -44,11 +44,11 @@ function reasons({ results, runtimes, servers }) {
 export function page(outcome) {
   const { results } = outcome
   const passed = results.filter(({ problem }) => problem === undefined).length
-  const machine = `${platform()} ${release()}, ${arch()}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'CPU'}`
+  const machine = `${platform()} ${release().split('-')[0]}, ${arch()}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'CPU'}`
   return `# Compatibility
 
-**TL;DR** Node 20.19 and later, Express 4.18 and 5 (NestJS on Express too), ioredis 5.4 and later or iovalkey, Redis 6.2 and later; ESM and CommonJS, JavaScript
-and TypeScript. The table is what was run, ${passed} of ${results.length} passed; this page is made by \`npm run matrix\`, never by hand.
+**TL;DR** Node 20.19 and later, Express 4.18 and 5 (NestJS on Express too), ioredis 5.4 and later or iovalkey, Redis 6.2 and later (by the commands used); ESM and CommonJS,
+JavaScript and TypeScript. The table is what was run, ${passed} of ${results.length} passed; this page is made by \`npm run matrix\`, never by hand.
 
 ## The matrix
 
@@ -62,7 +62,7 @@ ${reasons(outcome)}
 ## What else is checked
 
 - Every change runs the tests on Node 20, 22 and 24, against real Redis servers, Sentinels and a Cluster, on Express 4 and 5, with ioredis 5 and 6 and iovalkey.
-- The declarations compile in \`strict\` mode without \`skipLibCheck\`, with TypeScript 5.6 and 7, and without any of the optional peers.
+- The declarations of the core compile in \`strict\` mode without \`skipLibCheck\`, with TypeScript 5.6 and 7, and without any of the optional peers.
 - The package is judged by publint and by attw.
 `
 }
