@@ -12,6 +12,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -45,13 +46,21 @@ describe('The program of the packed tarball', function () {
     renameSync(join(folder, 'package'), join(modules, 'express-registry-cache'))
     for (const name of ['fast-json-stable-stringify', 'lru-cache']) link(name, modules)
     main = join(modules, 'express-registry-cache', 'dist', 'esm', 'cli', 'main.js')
-    mkdirSync(join(folder, 'empty'))
+    for (const place of [modules, join(folder, 'empty', 'node_modules')]) hideClients(place)
     server = await startRedis()
   })
   after(async () => {
     await server?.stop()
     rmSync(folder, { recursive: true, force: true })
   })
+
+  /** A machine may have clients in a folder further up: packages that export nothing stand before them. */
+  function hideClients(modules: string): void {
+    for (const name of ['ioredis', 'iovalkey']) {
+      mkdirSync(join(modules, name), { recursive: true })
+      writeFileSync(join(modules, name, 'package.json'), JSON.stringify({ name, version: '0.0.0', exports: {} }))
+    }
+  }
 
   function link(name: string, modules: string): void {
     mkdirSync(modules, { recursive: true })
@@ -89,7 +98,9 @@ describe('The program of the packed tarball', function () {
   }
 
   it('takes the client that is installed beside it', async () => {
-    link('ioredis', join(folder, 'npx', 'node_modules'))
+    const modules = join(folder, 'npx', 'node_modules')
+    rmSync(join(modules, 'ioredis'), { recursive: true })
+    link('ioredis', modules)
     expect((await invalidate('empty')).code).to.equal(0)
   })
 })
