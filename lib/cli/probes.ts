@@ -67,7 +67,7 @@ function passUnlessDenied(error: unknown): void {
 
 /** On a connection of its own, as the cache does: it is of no use for anything else from then on. */
 async function subscribe(client: Client, channel: string, timeoutMs: number): Promise<void> {
-  const subscriber = client.duplicate({ keyPrefix: '' })
+  const subscriber = client.duplicate({})
   subscriber.on('error', () => {})
   try {
     await within(timeoutMs, subscriber.connect())

@@ -28,9 +28,7 @@ export async function watch(settings: Settings, output: Output, stopped: Promise
   const first = await connect(settings)
   const space = spaceOf(first)
   const pairing = new Pairing()
-  // Channels have no key prefix, though ioredis would give them one.
   const client = first.duplicate({
-    keyPrefix: '',
     retryStrategy: (attempt: number) => Math.min(50 * 2 ** Math.min(attempt, 6), 1000),
   })
   first.disconnect()
