@@ -9,9 +9,14 @@ import { median, ratioOf, round } from './statistics.js'
  * Measures `contestants` (`{ name, server, request }`) and compares each with `reference`, a name. The ratios say how many times better:
  * the reference's CPU time per request by the contestant's, the contestant's throughput by the reference's.
  */
-export async function compare(contestants, reference, { rounds, seconds, warmUpSeconds = 1, onRound = () => {} }) {
+export async function compare(all, reference, { rounds, seconds, warmUpSeconds = 1, onRound = () => {} }) {
+  const contestants = []
+  for (const contestant of all) {
+    const { requests } = await load(contestant.server, contestant.request, warmUpSeconds)
+    if (requests > 0) contestants.push(contestant)
+    else console.error(`${contestant.name} gives no such answer, and is left out`)
+  }
   const samples = new Map(contestants.map(({ name }) => [name, []]))
-  for (const { server, request } of contestants) await load(server, request, warmUpSeconds)
   for (let i = 0; i < rounds; i++) {
     onRound(i + 1)
     const order = i % 2 === 0 ? contestants : [...contestants].reverse()

@@ -1,5 +1,5 @@
 /*
- * Load of requests whose answers have no body (HEAD), on bare sockets: PORT REQUEST SECONDS, the figures as JSON on the standard output.
+ * Load of requests whose answers have no body (HEAD, 304), on bare sockets: PORT REQUEST SECONDS, the figures as JSON on the standard output.
  */
 import { connect } from 'node:net'
 import { CONNECTIONS } from './load.js'
@@ -19,6 +19,8 @@ function talk() {
   return new Promise((resolve) => {
     const socket = connect(Number(port), '127.0.0.1')
     socket.setNoDelay(true)
+    // Whoever sends a body after all is not waited for.
+    socket.setTimeout(2000, () => socket.destroy())
     let heard = ''
     let sentAt = 0
     const ask = () => {
