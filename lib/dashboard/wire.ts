@@ -1,0 +1,188 @@
+/*
+ * The JSON that the dashboard's server and page speak: docs/dashboard.md in types. Times are milliseconds of the wall clock
+ * unless they say otherwise; ids and keys are opaque to the page.
+ *
+ *   GET  api/snapshot                     Snapshot
+ *   GET  api/events                       server-sent events: `snapshot` (Snapshot, on connect), then each second `tick` (Tick),
+ *                                         and `invalidation` (Invalidation) as they come, bounded to so many a second
+ *   GET  api/entries?type&search&limit&cursor   EntryPage
+ *   GET  api/entries/preview?key          Preview (a permission of its own)
+ *   POST api/explain      {method,url,headers,route?}   Explained
+ *   POST api/invalidate   {type} | {tag} | {all:true}   Invalidated
+ *   POST api/evict        {key}                          Evicted
+ *
+ * POSTs carry the token of `Snapshot.token` in X-CSRF-Token and come from the same origin. A failure is
+ * `{error: {code, message}}` with 400, 401, 403, 404, 405, 413, 415, 429 or 503.
+ */
+import type { Explanation } from '../http/explain.ts'
+import type { RegistryCacheStats } from '../stats.ts'
+
+/** One second, of this worker or (every five) of the fleet. Counts are of that step alone. */
+export interface Sample {
+  readonly atMs: number
+  readonly seconds: number
+  readonly hits: number
+  readonly misses: number
+  readonly stale: number
+  readonly bypasses: number
+}
+
+/** Milliseconds over the last minutes; undefined where nothing was measured. */
+export interface Durations {
+  readonly count: number
+  readonly p50Ms?: number
+  readonly p99Ms?: number
+}
+
+export interface TypeRow {
+  readonly type: string
+  readonly ttlSeconds: number
+  readonly entries: number
+  readonly bytes: number
+  readonly hits: number
+  readonly misses: number
+  readonly stale: number
+  readonly hitRate: number
+  readonly invalidations: number
+  /** Direct ones: invalidating `dependsOn` invalidates this type too. */
+  readonly dependsOn: readonly string[]
+  readonly dependents: readonly string[]
+}
+
+export interface EpochRow {
+  readonly tag: string
+  readonly epoch: number
+  /** Since Redis confirmed it; undefined when never, or in a cache without Redis. */
+  readonly verifiedMsAgo?: number
+  readonly known: boolean
+  readonly pending: boolean
+}
+
+export interface WorkerRow {
+  readonly id: string
+  readonly own: boolean
+  readonly host: string
+  readonly pid: number
+  readonly version: string
+  readonly node: string
+  readonly startedAtMs: number
+  readonly beatMsAgo: number
+  readonly subscribed: boolean
+  readonly hits: number
+  readonly misses: number
+  readonly bypasses: number
+  readonly stale: number
+  readonly entries: number
+  readonly bytes: number
+  readonly invalidations: number
+  readonly errors: number
+}
+
+export interface Invalidation {
+  readonly id: number
+  readonly atMs: number
+  readonly tag: string
+  /** `api`, `foreign`, `repair`, `pending` or `METHOD:route`. */
+  readonly cause: string
+  readonly worker: string
+  readonly own: boolean
+}
+
+/** What changes from second to second. */
+export interface Tick {
+  readonly atMs: number
+  readonly stats: Omit<RegistryCacheStats, 'types'>
+  readonly types: readonly TypeRow[]
+  readonly sample: Sample
+  readonly durations: { readonly hit: Durations; readonly handler: Durations }
+  /** Handler time that hits did not spend, since the start: hits times (mean handler time - mean hit time). */
+  readonly savedMs: number
+  readonly redis?: {
+    readonly up: boolean
+    readonly breakerOpen: boolean
+    readonly subscribed: boolean
+    readonly roundTripMs?: number
+  }
+  readonly epochs: { readonly total: number; readonly shown: readonly EpochRow[] }
+  /** `undefined`: no Redis, so this worker is alone. `known: false`: Redis did not answer; the rows are the last that were seen. */
+  readonly fleet?: {
+    readonly known: boolean
+    readonly total: number
+    readonly hits: number
+    readonly misses: number
+    readonly hitRate: number
+    readonly workers: readonly WorkerRow[]
+  }
+}
+
+export interface Snapshot extends Tick {
+  readonly worker: string
+  readonly version: string
+  readonly prefix: string
+  readonly token: string
+  readonly may: { readonly invalidate: boolean; readonly preview: boolean }
+  /** Oldest first, at most 900. */
+  readonly history: readonly Sample[]
+  /** Newest first, at most 200. */
+  readonly invalidations: readonly Invalidation[]
+  /** Routes made by `cache.middleware`, for `explain`. */
+  readonly routes: readonly {
+    readonly id: string
+    readonly type: string
+    readonly scope: string
+    readonly front: boolean
+    readonly lastUrl?: string
+  }[]
+}
+
+export interface EntryRow {
+  readonly key: string
+  readonly type: string
+  /** Method and path with query of the request that made it, or undefined for a value of `set`/`wrap`. */
+  readonly url?: string
+  readonly kind: 'response' | 'value'
+  readonly status?: number
+  readonly ageSeconds: number
+  readonly ttlSeconds: number
+  readonly bytes: number
+  readonly hits: number
+  /** `public`, `none`, or a fingerprint (8 hex) of what the scope function gave; never that itself. */
+  readonly scope: string
+  readonly valid: boolean
+}
+
+export interface EntryPage {
+  readonly entries: readonly EntryRow[]
+  readonly total: number
+  readonly matched: number
+  readonly cursor?: string
+}
+
+export interface Preview {
+  readonly key: string
+  readonly contentType?: string
+  /** Text of the body, cut. */
+  readonly body: string
+  readonly bytes: number
+  readonly cut: boolean
+  readonly headers: Readonly<Record<string, string>>
+}
+
+export interface Explained {
+  readonly route: string
+  readonly explanation: Explanation
+}
+
+export interface Invalidated {
+  readonly target: string
+  /** Types that went along. */
+  readonly dependents: readonly string[]
+  readonly shared: boolean
+}
+
+export interface Evicted {
+  readonly key: string
+  readonly memory: boolean
+  /** Undefined without Redis, false when it was not there. */
+  readonly redis?: boolean
+}
