@@ -9,6 +9,8 @@
 import { spawnSync } from 'node:child_process'
 import {
   chmodSync,
+  copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -26,6 +28,10 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const dist = join(root, 'dist')
 /** The last file that a build writes; its modification time is when that build began. */
 const marker = join(dist, 'cjs', 'package.json')
+/** The dashboard's page is no TypeScript: it is served as it is, with uPlot's own build beside it. */
+const page = join('dashboard', 'page')
+const uplot = join(root, 'node_modules', 'uplot')
+const vendored = { 'uPlot.iife.min.js': 'uplot.js', 'uPlot.min.css': 'uplot.css', '../LICENSE': 'uplot-license.txt' }
 const inputs = ['lib', 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'tsconfig.cjs.json', 'scripts/build.js']
 
 /** tsc has said what is wrong; a stack would only bury it. */
@@ -39,7 +45,7 @@ function filesUnder(path) {
 }
 
 function isUpToDate() {
-  if (!existsSync(marker)) return false
+  if (!existsSync(marker) || !existsSync(join(root, 'lib', page, 'vendor'))) return false
   const builtAtMs = statSync(marker).mtimeMs
   return inputs.flatMap((input) => filesUnder(join(root, input))).every((file) => statSync(file).mtimeMs < builtAtMs)
 }
@@ -60,6 +66,25 @@ function rewriteDeclarations(outDir) {
   }
 }
 
+/** Into lib as well, where the server finds it while it runs from source. Unchanged files keep their time, or no build were up to date. */
+function vendorUplot() {
+  const folder = join(root, 'lib', page, 'vendor')
+  mkdirSync(folder, { recursive: true })
+  for (const [from, to] of Object.entries(vendored)) {
+    const source = join(uplot, 'dist', from)
+    const target = join(folder, to)
+    if (!existsSync(target) || !readFileSync(source).equals(readFileSync(target))) copyFileSync(source, target)
+  }
+}
+
+function copyPage(fresh) {
+  vendorUplot()
+  cpSync(join(root, 'lib', page), join(fresh, 'esm', page), { recursive: true })
+  const from = join(root, 'lib', 'dashboard', 'page-folder')
+  copyFileSync(`${from}.js`, join(fresh, 'esm', 'dashboard', 'page-folder.js'))
+  copyFileSync(`${from}.cjs`, join(fresh, 'cjs', 'dashboard', 'page-folder.js'))
+}
+
 function build() {
   const startedAt = new Date()
   const fresh = join(root, `.dist-${process.pid}`)
@@ -69,6 +94,7 @@ function build() {
     compile('tsconfig.build.json', join(fresh, 'esm'))
     compile('tsconfig.cjs.json', join(fresh, 'cjs'))
     rewriteDeclarations(fresh)
+    copyPage(fresh)
     // npm makes it executable where it is installed; this is for whoever runs it from here.
     chmodSync(join(fresh, 'esm', 'cli', 'main.js'), 0o755)
     writeFileSync(join(fresh, 'cjs', 'package.json'), '{"type":"commonjs"}\n')

@@ -11,7 +11,8 @@ import { fileURLToPath } from 'node:url'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const bin = (name) => join(root, 'node_modules', '.bin', name)
-const expected = /^(dist\/.+\.(js|d\.ts)|dist\/cjs\/package\.json|package\.json|README\.md|CHANGELOG\.md|LICENSE)$/
+const expected =
+  /^(dist\/.+\.(js|d\.ts)|dist\/esm\/dashboard\/page\/.+\.(html|css|svg|txt)|dist\/cjs\/package\.json|package\.json|README\.md|CHANGELOG\.md|LICENSE)$/
 
 /** Runs a tool with its own output; false when it failed. */
 function passes(command, ...args) {

@@ -2,6 +2,8 @@
  * The JSON that the dashboard's server and page speak: docs/dashboard.md in types. Times are milliseconds of the wall clock
  * unless they say otherwise; ids and keys are opaque to the page.
  *
+ *   GET  ./                               page/index.html; its relative URLs need the slash, so a path without one is redirected
+ *   GET  *.js *.css *.svg vendor/*        the other files of page/ (page-folder.js says where they are); names hold no `..`
  *   GET  api/snapshot                     Snapshot
  *   GET  api/events                       server-sent events: `snapshot` (Snapshot, on connect), then each second `tick` (Tick),
  *                                         and `invalidation` (Invalidation) as they come, bounded to so many a second
@@ -13,6 +15,11 @@
  *
  * POSTs carry the token of `Snapshot.token` in X-CSRF-Token and come from the same origin. A failure is
  * `{error: {code, message}}` with 400, 401, 403, 404, 405, 413, 415, 429 or 503.
+ *
+ * Behind one port of several workers the stream and a POST may reach different ones: the token is good on each of them, and
+ * every answer under api/ names its worker in X-Cache-Worker, so that the page can say whose entries it shows.
+ * The page keeps to `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none';
+ * form-action 'none'; frame-ancestors 'none'`.
  */
 import type { Explanation } from '../http/explain.ts'
 import type { RegistryCacheStats } from '../stats.ts'
