@@ -15,6 +15,8 @@ export type ErrorCode =
   | 'ERR_TYPE_NAME'
   | 'ERR_TAG_NAME'
   | 'ERR_NO_TYPE'
+  | 'ERR_ENTRY_KEY'
+  | 'ERR_ROUTE_ID'
   | 'ERR_ALREADY_CONFIGURED'
   | 'ERR_ALREADY_REGISTERED'
   | 'ERR_VALUE_NOT_JSON'

@@ -12,6 +12,14 @@ export {
   registryCacheMiddleware,
   type ServerLike,
 } from './default-cache.ts'
+export type {
+  CacheDescription,
+  EpochInfo,
+  ExplainedRoute,
+  ExplainRequest,
+  RouteInfo,
+  TypeInfo,
+} from './description.ts'
 export { registryCacheOptionsFromEnv } from './env-options.ts'
 export { type ErrorCode, OptionError, TierError, ValueError } from './errors.ts'
 export type {
@@ -30,6 +38,7 @@ export type { CacheRequest, CacheResponse, FromExchange, FromRequest, Handler, N
 export type { ExplainedEntry, ExplainedStamp, Explanation } from './http/explain.ts'
 export type { InvalidateOnOptions } from './http/invalidate-on.ts'
 export type { CacheMiddlewareOptions } from './http/route-options.ts'
+export type { EntryEvicted, EntryInfo, EntryPage, EntryPreview, EntryQuery } from './inspection.ts'
 export type {
   Logger,
   MemoryOptions,
@@ -45,3 +54,4 @@ export {
 } from './registry-cache.ts'
 export type { RedisStats, RegistryCacheStats, TypeStats } from './stats.ts'
 export type { RedisClient } from './tiers/redis-client.ts'
+export type { FleetView, FleetWorker } from './workers.ts'

@@ -16,6 +16,7 @@ import { Raises } from './cache/raises.ts'
 import { ALL, typeTag } from './cache/reading.ts'
 import { type Filters, hashFilters, Values } from './cache/values.ts'
 import { checkFunction, checkList, checkNames, checkNumber, closest } from './check.ts'
+import { type CacheDescription, Description, type ExplainedRoute, type ExplainRequest } from './description.ts'
 import { OptionError } from './errors.ts'
 import { type CacheEventName, type CacheEvents, Events } from './events.ts'
 import { CacheMiddleware } from './http/cache-middleware.ts'
@@ -33,6 +34,8 @@ import {
 } from './http/invalidate-on.ts'
 import type { RouteContext } from './http/route-context.ts'
 import { type CacheMiddlewareOptions, type RouteOptions, resolveRouteOptions } from './http/route-options.ts'
+import { makeSeen } from './http/seen.ts'
+import { type EntryEvicted, type EntryPage, type EntryPreview, type EntryQuery, Inspection } from './inspection.ts'
 import {
   dependents,
   type RegistryCacheOptions,
@@ -47,6 +50,7 @@ import { Memos } from './tiers/memos.ts'
 import { RedisTier } from './tiers/redis.ts'
 import { Subscriber } from './tiers/subscriber.ts'
 import { Upkeep } from './upkeep.ts'
+import { type FleetView, ownWorker } from './workers.ts'
 
 /** A cache middleware; it knows its type, so `invalidateOn` made from it needs none. */
 export interface RegistryCacheMiddleware extends Handler {
@@ -87,8 +91,11 @@ export class RegistryCache {
   readonly #counters = new Counters()
   readonly #events = new Events()
   readonly #upkeep: Upkeep
+  readonly #inspection: Inspection
+  readonly #description: Description
   readonly #workerId = randomBytes(6).toString('hex')
   #longestTtlMs: number
+  readonly #startedAtMs: number
   #routes = 0
   #starts = 0
 
@@ -184,6 +191,9 @@ export class RegistryCache {
       events: this.#events,
       maxStalenessMs: (type) => this.#maxStalenessMs(type),
     })
+    this.#inspection = new Inspection({ prefix, cache: this.#cache, memory: this.#memory, redis: shared })
+    this.#description = new Description(resolved, this.#cache, workerId)
+    this.#startedAtMs = clock.now()
   }
 
   // --- life -----------------------------------------------------------------------------------------------------
@@ -245,9 +255,12 @@ export class RegistryCache {
       onHit: (hit) => countHit(context, hit),
       onDefect: (cause) => context.onDefect(cause),
     }
+    const seen = makeSeen()
+    this.#description.add(name, route, seen)
     const context: RouteContext = {
       route,
       name,
+      seen,
       front,
       decider,
       cache: this.#cache,
@@ -428,6 +441,51 @@ export class RegistryCache {
   /** Zeroes the counters and nothing else. */
   resetStats(): void {
     this.#counters.reset()
+  }
+
+  /**
+   * Entries in this worker's memory, a page at a time. Nothing counts as used because it was looked at.
+   * @throws OptionError
+   */
+  entries(query?: EntryQuery): EntryPage {
+    return this.#inspection.entries(query)
+  }
+
+  /**
+   * Headers and the beginning of the body (64 KiB, or `maxBytes`) of an entry in this worker's memory, or undefined. `key` is
+   * the one in Redis, or `TYPE:HASH` as in events.
+   * @throws OptionError
+   */
+  preview(key: string, maxBytes?: number): EntryPreview | undefined {
+    return this.#inspection.preview(key, maxBytes)
+  }
+
+  /**
+   * Removes one entry from this worker's memory and from Redis; other workers keep theirs until it ends. To undo what a
+   * write has made wrong, invalidate. `key` as for `preview`.
+   * @throws OptionError
+   */
+  async evict(key: string): Promise<EntryEvicted> {
+    return await this.#inspection.evict(key)
+  }
+
+  /** What this cache is: types, routes, the epochs that it knows. Plain data, bounded. */
+  describe(): CacheDescription {
+    return this.#description.describe()
+  }
+
+  /**
+   * `explain` for a route that `middleware` made, named by its id in `describe()`. Undefined: the one whose last request looks
+   * most like this one. The URL is parsed as the application does once that route has met a request.
+   * @throws OptionError
+   */
+  explainRoute(id: string | undefined, request: ExplainRequest): ExplainedRoute {
+    return this.#description.explainRoute(id, request)
+  }
+
+  /** The workers of the fleet; without Redis this one. Never rejects. */
+  async workers(): Promise<FleetView> {
+    return { known: true, workers: [ownWorker(this.#workerId, this.#startedAtMs, this.stats())] }
   }
 
   on<N extends CacheEventName>(event: N, listener: (...args: CacheEvents[N]) => void): this {

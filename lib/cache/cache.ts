@@ -303,7 +303,7 @@ export class Cache {
     // Counted from when it was asked for: its way here is part of its life.
     const leftMs = Math.min(reply.ttlMs, lifetimeMs(decoded.content)) - (nowMs - sentAtMs)
     if (leftMs <= 0) return undefined
-    const entry = makeEntry(decoded.content, decoded.stamps, nowMs, leftMs)
+    const entry = makeEntry(decoded.content, decoded.stamps, nowMs, leftMs, wanted.origin)
     if (entry.kind !== 'vary' && !this.#accepted(wanted, entry)) return undefined
     memory.set(wanted.type, hash, entry)
     return entry
@@ -329,7 +329,7 @@ export class Cache {
    */
   store(wanted: Wanted, missed: Missed, content: Content, stamps: Stamps = missed.stamps): Stored {
     const { clock, memory, shared, inBackground } = this.options
-    const entry = makeEntry(content, stamps, clock.monotonic())
+    const entry = makeEntry(content, stamps, clock.monotonic(), undefined, wanted.origin)
     const refuse = (reason: string): Stored => ({ tiers: 'none', reason, entry })
     const reason = this.refusal(missed, content.body.byteLength, stamps)
     if (reason !== undefined && reason !== 'too-large') return refuse(reason)

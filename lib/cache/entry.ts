@@ -34,6 +34,14 @@ export interface Content {
   readonly initialAgeMs: number
 }
 
+/** Who asked for an entry first, for those who look on. Said by the side that knows requests; not kept in L2. */
+export interface Origin {
+  /** Path and query, as they came. */
+  readonly url: string
+  /** `public`, `none`, or what the route's scope function gave. */
+  readonly scope: 'public' | 'none' | { readonly of: string }
+}
+
 /** An entry in memory: content, stamps, and absolute times of this worker's monotonic clock. */
 export interface Entry extends Content, Stamps {
   readonly storedAtMs: number
@@ -43,6 +51,10 @@ export interface Entry extends Content, Stamps {
   bytes: number
   /** Where the HTTP side keeps what it prepared for replay; dropped with the entry. */
   prepared: unknown
+  /** Hits of this worker on it. */
+  hits: number
+  /** Undefined for a value. */
+  readonly origin: Origin | undefined
 }
 
 /** How long an entry is of any use: until it is neither fresh nor may be served stale. */
@@ -56,6 +68,7 @@ export function makeEntry(
   stamps: Stamps,
   nowMs: number,
   leftMs: number = lifetimeMs(content),
+  origin?: Origin,
 ): Entry {
   const deleteAtMs = nowMs + leftMs
   const storedAtMs = deleteAtMs - lifetimeMs(content)
@@ -76,8 +89,10 @@ export function makeEntry(
     storedAtMs,
     staleAtMs: storedAtMs + content.ttlMs,
     deleteAtMs,
-    bytes: content.body.byteLength + headBytes(content, stamps),
+    bytes: content.body.byteLength + headBytes(content, stamps) + originBytes(origin),
     prepared: undefined,
+    hits: 0,
+    origin,
   }
 }
 
@@ -98,6 +113,12 @@ function headBytes(content: Content, stamps: Stamps): number {
   for (const tag of stamps.tags) bytes += tag.length + 32
   for (const name of content.vary) bytes += name.length + 16
   return bytes
+}
+
+function originBytes(origin: Origin | undefined): number {
+  if (!origin) return 0
+  const { url, scope } = origin
+  return 2 * (url.length + (typeof scope === 'object' ? scope.of.length : 0)) + 80
 }
 
 const MAGIC = Buffer.from('ERC1')

@@ -130,6 +130,11 @@ export class Epochs {
     return this.#existing(tag) !== undefined
   }
 
+  /** The same for those who look on: nothing is made, and nothing counts as used. */
+  peek(tag: string): EpochRecord | undefined {
+    return this.#records.peek(tag) ?? this.#pinned.get(tag)
+  }
+
   /** Whether the number may be believed without asking. */
   isKnown(record: EpochRecord, nowMs: number, maxStalenessMs: number): boolean {
     if (!this.#shared) return true

@@ -100,7 +100,7 @@ export class Fleet {
       return 'entry' in reading ? reading.entry : undefined
     }
     const { memory, clock } = this.#cache.options
-    const entry = makeEntry(content, stamps, clock.monotonic(), Math.min(ttlMs, lifetimeMs(content)))
+    const entry = makeEntry(content, stamps, clock.monotonic(), Math.min(ttlMs, lifetimeMs(content)), wanted.origin)
     if (wanted.accepts && !wanted.accepts(entry)) return undefined
     memory.set(wanted.type, missed.hash, entry)
     return clock.monotonic() < entry.staleAtMs ? entry : undefined

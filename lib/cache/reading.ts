@@ -1,7 +1,7 @@
 /*
  * The words between the cache and its readers: what is wanted, what was found, what a fill needs, where an answer went.
  */
-import type { Entry, Stamps } from './entry.ts'
+import type { Entry, Origin, Stamps } from './entry.ts'
 import type { Moment } from './epochs.ts'
 
 /** A tag of every entry of a registry type. */
@@ -19,6 +19,8 @@ export interface Wanted {
   readonly variant: ((names: readonly string[]) => string) | undefined
   /** Which entries this reader takes at all (default: every one). */
   readonly accepts: ((entry: Entry) => boolean) | undefined
+  /** Who asks. Filled in where an entry may be made from here on, which a hit in memory never does. */
+  origin?: Origin | undefined
 }
 
 /** No entry that may be served as fresh. Carries what a fill needs. */

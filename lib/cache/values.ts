@@ -234,6 +234,7 @@ export class Values {
 
   #hit(wanted: Wanted, entry: Entry, tier: 'memory' | 'redis'): void {
     this.#counters.of(wanted.type).hits++
+    entry.hits++
     if (this.#events.has('hit')) {
       const ageMs = this.#cache.options.clock.monotonic() - entry.storedAtMs
       this.#events.emit('hit', { type: wanted.type, key: `${wanted.type}:${wanted.hash}`, tier, ageMs })

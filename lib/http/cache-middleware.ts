@@ -42,6 +42,7 @@ import {
   STALE,
 } from './respond.ts'
 import type { Exchange, RouteContext } from './route-context.ts'
+import { originOf, see } from './seen.ts'
 
 export class CacheMiddleware {
   readonly #options: RouteContext
@@ -71,6 +72,7 @@ export class CacheMiddleware {
     const decision = decider.decide(req)
     if (typeof decision === 'string') {
       this.#mark(req, res)
+      see(this.#options.seen, req, originOf(req, route, undefined))
       return this.#bypass(res, next, decision)
     }
     if (front) front.door.learn(req, front, () => targetOf(req, route))
@@ -95,6 +97,8 @@ export class CacheMiddleware {
       }
     }
     this.#mark(req, res)
+    decision.wanted.origin = originOf(req, route, decision.scope)
+    see(this.#options.seen, req, decision.wanted.origin)
     this.#look(exchange).catch((cause: unknown) => {
       this.#options.onDefect(cause)
       this.#pass(exchange)

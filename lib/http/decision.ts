@@ -21,6 +21,8 @@ export interface Decision {
   readonly headers: IncomingHttpHeaders
   /** The credential that no scope speaks for: only entries that a response marked as shareable count. */
   readonly credential: string | undefined
+  /** What the route's scope function gave. */
+  readonly scope: string | undefined
   /** Run the handler and replace the entry. */
   readonly refresh: boolean
   readonly noStore: boolean
@@ -78,9 +80,11 @@ export class Decider {
         maxStalenessMs: route.maxStalenessMs,
         variant: (names) => variantHash(hash, names, req),
         accepts: credential === undefined ? undefined : isShareable,
+        origin: undefined,
       },
       headers,
       credential,
+      scope,
       refresh: refresh === true,
       noStore: false,
       onlyIfCached: false,

@@ -18,6 +18,7 @@ import type { Hit } from './hit.ts'
 import type { Target } from './request-key.ts'
 import { type Form, HIT, identityOf, makeForm, type Outcome, respond, STALE } from './respond.ts'
 import type { RouteOptions } from './route-options.ts'
+import { originOf } from './seen.ts'
 import { notReplayed, varyNames } from './storable.ts'
 
 /** What the front door needs of a route. */
@@ -147,6 +148,7 @@ export class FrontDoor {
     }
     // Strong mode, or not verified lately: the entry may be there all the same, after a question for its epochs.
     if (!shared?.isUp() || !this.#cache.isInMemory(wanted)) return false
+    wanted.origin = originOf(req, front.route, decision.scope)
     const served = this.#cache.read(wanted, this.#cache.deadline()).then((reading) => {
       if (isOver(res)) return
       const isAnswered = 'entry' in reading && this.#answer(req, res, reading.entry, HIT, front, decision, startedAtMs)

@@ -7,12 +7,14 @@ import type { Clock } from '../cache/tiers.ts'
 import type { Events, HitTier } from '../events.ts'
 import type { CacheRequest } from './exchange.ts'
 import { type Outcome, STALE } from './respond.ts'
+import type { Seen } from './seen.ts'
 
 export interface HitContext {
   readonly route: { readonly type: string }
   readonly counters: Counters
   readonly events: Events
   readonly clock: Clock
+  readonly seen: Seen
 }
 
 export interface Hit {
@@ -28,7 +30,9 @@ export interface Hit {
 }
 
 export function countHit(context: HitContext, hit: Hit): void {
-  const { counters, events, route, clock } = context
+  const { counters, events, route, clock, seen } = context
+  hit.entry.hits++
+  seen.origin = hit.entry.origin
   const isStale = hit.outcome === STALE
   const counted = counters.of(route.type)
   counted.hits++

@@ -14,6 +14,7 @@ import type { CacheRequest, CacheResponse, Next } from './exchange.ts'
 import type { FrontRoute } from './front-door.ts'
 import type { Asked } from './respond.ts'
 import type { RouteOptions } from './route-options.ts'
+import type { Seen } from './seen.ts'
 
 /** What the requests of one route have in common. */
 export interface RouteContext {
@@ -21,6 +22,8 @@ export interface RouteContext {
   /** Tells this route from others of its type, for warnings that are said once per route. */
   readonly name: string
   readonly decider: Decider
+  /** The last request, for those who look on. */
+  readonly seen: Seen
   readonly cache: Cache
   readonly fleet: Fleet
   readonly marks: Marks

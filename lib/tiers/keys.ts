@@ -2,9 +2,22 @@
  * How things are called in Redis: docs/redis-schema.md in code. The prefix is taken literally.
  */
 import { hash as digest } from 'node:crypto'
+import { isType } from '../cache/names.ts'
 
 export function entryKey(prefix: string, type: string, hash: string): string {
   return `${prefix}registry:${type}:${hash}`
+}
+
+/** Type and hash of an entry's key, with the prefix or without it, or of `TYPE:HASH` as in events; undefined for anything else. */
+export function parseEntryKey(
+  prefix: string,
+  key: string,
+): { readonly type: string; readonly hash: string } | undefined {
+  const entries = `${prefix}registry:`
+  const bare = key.startsWith(entries) ? key.slice(entries.length) : key.replace(/^registry:(?=.*:)/, '')
+  const [type, hash, ...rest] = bare.split(':')
+  const isKey = isType(type) && hash !== undefined && /^[0-9a-f]{32}$/.test(hash) && rest.length === 0
+  return isKey ? { type, hash } : undefined
 }
 
 export function epochKey(prefix: string, tag: string): string {

@@ -79,8 +79,9 @@ export class Memory implements MemoryTier {
     return bodyBytes > this.#bounds.maxEntryBytes
   }
 
-  delete(type: string, hash: string): void {
-    this.#types.get(type)?.delete(hash)
+  /** Whether it was there. */
+  delete(type: string, hash: string): boolean {
+    return this.#types.get(type)?.delete(hash) ?? false
   }
 
   clear(type?: string): void {
@@ -108,9 +109,10 @@ export class Memory implements MemoryTier {
     if (bytes > 0) this.#shrink()
   }
 
-  /** Every entry that has not ended, most recently used first within its type. */
-  *list(): IterableIterator<[type: string, hash: string, entry: Entry]> {
+  /** Every entry that has not ended, of one type or of all, most recently used first within its type. */
+  *list(only?: string): IterableIterator<[type: string, hash: string, entry: Entry]> {
     for (const [type, lru] of this.#types) {
+      if (only !== undefined && type !== only) continue
       for (const [hash, entry] of lru.entries()) if (this.#alive(entry)) yield [type, hash, entry]
     }
   }

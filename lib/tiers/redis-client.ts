@@ -33,6 +33,7 @@ export interface RedisCommands {
   mget(...keys: string[]): Promise<(string | null)[]>
   exists(...keys: string[]): Promise<number>
   unlink(...keys: string[]): Promise<number>
+  del(key: string): Promise<number>
   scan(cursor: string, match: 'MATCH', pattern: string, count: 'COUNT', size: number): Promise<[string, string[]]>
   ping(): Promise<string>
   subscribe(channel: string): Promise<unknown>

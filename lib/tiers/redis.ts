@@ -232,6 +232,11 @@ export class RedisTier implements SharedTier {
     await this.#link.run('set', deadline, () => this.#client.set(this.entryKey(type, hash), envelope, 'PX', px))
   }
 
+  /** Removes one entry; false when it was not there. */
+  async remove(type: string, hash: string, deadline: Deadline): Promise<boolean> {
+    return (await this.#link.run('remove', deadline, () => this.#client.del(this.entryKey(type, hash)))) > 0
+  }
+
   async lock(
     type: string,
     hash: string,
