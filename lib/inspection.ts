@@ -78,7 +78,7 @@ export interface EntryEvicted {
   readonly key: string
   /** Whether this worker had it in memory. Other workers keep theirs. */
   readonly memory: boolean
-  /** Whether Redis had it; undefined without Redis, and where it did not answer (then there was an `error` event). */
+  /** Whether Redis had it; undefined without Redis, and where it did not answer. */
   readonly redis?: boolean
 }
 
