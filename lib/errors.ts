@@ -33,6 +33,14 @@ export type ErrorCode =
   | 'ERR_TYPE_TYPO'
   | 'ERR_SUBSCRIBER_NOT_STARTED'
   | 'ERR_SUBSCRIBER_LOST'
+  | 'ERR_DASHBOARD_PAGE'
+  | 'ERR_DASHBOARD_FORBIDDEN'
+  | 'ERR_DASHBOARD_CROSS_SITE'
+  | 'ERR_DASHBOARD_TOKEN'
+  | 'ERR_DASHBOARD_REQUEST'
+  | 'ERR_DASHBOARD_NOT_FOUND'
+  | 'ERR_DASHBOARD_STREAMS'
+  | 'ERR_DASHBOARD_FAILED'
 
 /**
  * A bad option, name or argument. Thrown where the option is given, before any request is touched.

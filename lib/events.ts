@@ -71,6 +71,11 @@ export interface RedisEvent {
   readonly reason: string
 }
 
+/** `stop()` was called, on the worker of this id. */
+export interface StopEvent {
+  readonly worker: string
+}
+
 export interface CacheEvents {
   hit: [HitEvent]
   miss: [MissEvent]
@@ -81,6 +86,7 @@ export interface CacheEvents {
   stale: [HitEvent]
   error: [TierError]
   redis: [RedisEvent]
+  stop: [StopEvent]
 }
 
 export type CacheEventName = keyof CacheEvents

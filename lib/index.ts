@@ -32,6 +32,7 @@ export type {
   InvalidateEvent,
   MissEvent,
   RedisEvent,
+  StopEvent,
   StoreEvent,
 } from './events.ts'
 export type { CacheRequest, CacheResponse, FromExchange, FromRequest, Handler, Next } from './http/exchange.ts'

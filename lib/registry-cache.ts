@@ -17,7 +17,7 @@ import { ALL, typeTag } from './cache/reading.ts'
 import { type Filters, hashFilters, Values } from './cache/values.ts'
 import { checkFunction, checkList, checkNames, checkNumber, closest } from './check.ts'
 import { type CacheDescription, Description, type ExplainedRoute, type ExplainRequest } from './description.ts'
-import { OptionError } from './errors.ts'
+import { OptionError, type TierError } from './errors.ts'
 import { type CacheEventName, type CacheEvents, Events } from './events.ts'
 import { CacheMiddleware } from './http/cache-middleware.ts'
 import { Compressor } from './http/compress.ts'
@@ -209,6 +209,7 @@ export class RegistryCache {
   /** Detaches everything: no timer, socket or listener of ours is left. Idempotent, safe before `start`, bounded in time. */
   async stop(): Promise<void> {
     const starts = this.#starts
+    this.#events.emit('stop', { worker: this.#workerId })
     this.#upkeep.runPutOff()
     // Once more, though Redis be left alone: it may be back, and nobody would tell it later.
     if (this.#epochs.pendingRaises > 0) await this.#raises.tellPending(true)
@@ -486,6 +487,12 @@ export class RegistryCache {
   /** The workers of the fleet; without Redis this one. Never rejects. */
   async workers(): Promise<FleetView> {
     return { known: true, workers: [ownWorker(this.#workerId, this.#startedAtMs, this.stats())] }
+  }
+
+  /** Counts an error of something that works for this cache, emits it as `error`, and warns once of each code and operation. */
+  report(error: TierError): void {
+    this.#upkeep.report(error)
+    this.#upkeep.warn(error.code, error.message, error.operation)
   }
 
   on<N extends CacheEventName>(event: N, listener: (...args: CacheEvents[N]) => void): this {
