@@ -14,7 +14,7 @@
  *   POST api/evict        {key}                          Evicted
  *
  * POSTs carry the token of `Snapshot.token` in X-CSRF-Token and come from the same origin. A failure is
- * `{error: {code, message}}` with 400, 401, 403, 404, 405, 413, 415, 429 or 503.
+ * `{error: {code, message}}` with 400, 403, 404, 405, 413, 415, 500 or 503.
  *
  * Behind one port of several workers the stream and a POST may reach different ones: the token is good on each of them, and
  * every answer under api/ names its worker in X-Cache-Worker, so that the page can say whose entries it shows.
@@ -24,7 +24,7 @@
 import type { Explanation } from '../http/explain.ts'
 import type { RegistryCacheStats } from '../stats.ts'
 
-/** One second, of this worker or (every five) of the fleet. Counts are of that step alone. */
+/** One second of this worker. Counts are of that step alone; `hits` include the stale ones, as in `stats()`. */
 export interface Sample {
   readonly atMs: number
   readonly seconds: number
@@ -98,11 +98,14 @@ export interface Invalidation {
 /** What changes from second to second. */
 export interface Tick {
   readonly atMs: number
-  readonly stats: Omit<RegistryCacheStats, 'types'>
+  /** TTLs are in `types`. */
+  readonly stats: Omit<RegistryCacheStats, 'types' | 'ttls'>
+  /** Most requested first; those beyond the bound of a tick (16 KB of rows) are only counted. */
   readonly types: readonly TypeRow[]
+  readonly typesTotal: number
   readonly sample: Sample
   readonly durations: { readonly hit: Durations; readonly handler: Durations }
-  /** Handler time that hits did not spend, since the start: hits times (mean handler time - mean hit time). */
+  /** Handler time that hits did not spend, since the start: per type, hits times (mean handler time - mean hit time). */
   readonly savedMs: number
   readonly redis?: {
     readonly up: boolean
@@ -111,6 +114,8 @@ export interface Tick {
     readonly roundTripMs?: number
   }
   readonly epochs: { readonly total: number; readonly shown: readonly EpochRow[] }
+  /** Invalidations of the last second that were not sent one by one, since there were too many. */
+  readonly invalidationsLeftOut: number
   /** `undefined`: no Redis, so this worker is alone. `known: false`: Redis did not answer; the rows are the last that were seen. */
   readonly fleet?: {
     readonly known: boolean
@@ -118,6 +123,7 @@ export interface Tick {
     readonly hits: number
     readonly misses: number
     readonly hitRate: number
+    /** Those beyond the bound of a tick (20 KB of rows) only count in the sums. */
     readonly workers: readonly WorkerRow[]
   }
 }
@@ -162,6 +168,8 @@ export interface EntryPage {
   readonly entries: readonly EntryRow[]
   readonly total: number
   readonly matched: number
+  /** False when there was more than one search looks at (10,000). */
+  readonly complete: boolean
   readonly cursor?: string
 }
 
