@@ -43,7 +43,8 @@ export interface Durations {
 
 export interface TypeRow {
   readonly type: string
-  readonly ttlSeconds: number
+  /** Undefined for a type that is not configured: the cache's default, or what its routes say. */
+  readonly ttlSeconds?: number
   readonly entries: number
   readonly bytes: number
   readonly hits: number

@@ -21,14 +21,28 @@ export interface DurationListener {
 
 /** Calls the listener until the returned function is called. */
 export function listenToDurations(cache: MeteredCache, { onHit, onFill }: DurationListener): () => void {
+  const stops = [listenToHits(cache, onHit), listenToFills(cache, onFill)]
+  return () => {
+    for (const stop of stops) stop()
+  }
+}
+
+/** While somebody listens, each hit makes an event. */
+export function listenToHits(cache: MeteredCache, onHit: DurationListener['onHit']): () => void {
   const hit = (event: HitEvent): void => {
     // Of values there is no duration: they are not answers.
     if (event.durationMs !== undefined) onHit(event, event.durationMs / 1000)
   }
+  cache.on('hit', hit).on('stale', hit)
+  return () => void cache.off('hit', hit).off('stale', hit)
+}
+
+/** Costs a hit nothing. */
+export function listenToFills(cache: MeteredCache, onFill: DurationListener['onFill']): () => void {
   const store = (event: StoreEvent): void => {
     // What `set` stores took nobody's time, and an aborted request says when its client left.
     if (event.by !== 'set' && event.reason !== 'aborted') onFill(event, event.handlerMs / 1000)
   }
-  cache.on('hit', hit).on('stale', hit).on('store', store)
-  return () => void cache.off('hit', hit).off('stale', hit).off('store', store)
+  cache.on('store', store)
+  return () => void cache.off('store', store)
 }

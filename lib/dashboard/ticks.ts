@@ -1,0 +1,141 @@
+/*
+ * The figures of one second as the page gets them, bounded in bytes whatever the cache holds: rows that do not fit are left
+ * out and counted. A tick stays under 50 KB.
+ */
+import type { Clock } from '../cache/tiers.ts'
+import type { CacheDescription } from '../description.ts'
+import type { RegistryCacheStats, TypeStats } from '../stats.ts'
+import type { Feed } from './feed.ts'
+import type { FleetView, FleetWatch } from './fleet-watch.ts'
+import type { DashboardCache } from './options.ts'
+import type { Sampler } from './sampler.ts'
+import type { Snapshot, Tick, TypeRow, WorkerRow } from './wire.ts'
+
+const TYPE_BYTES = 16 * 1024
+const EPOCH_BYTES = 6 * 1024
+const MAX_EPOCHS = 40
+const WORKER_BYTES = 20 * 1024
+const ROUTE_BYTES = 64 * 1024
+
+export interface TickParts {
+  readonly cache: DashboardCache
+  readonly clock: Clock
+  readonly sampler: Sampler
+  readonly feed: Feed
+  readonly fleet: FleetWatch
+}
+
+export function makeTick(parts: TickParts, stats: RegistryCacheStats, leftOut: number): Tick {
+  return tickOf(parts, stats, leftOut, parts.cache.describe())
+}
+
+/** What a page begins with. `own` is what is different for each: the token, and what it may. */
+export function makeSnapshot(parts: TickParts, own: Pick<Snapshot, 'token' | 'may'>): Snapshot {
+  const description = parts.cache.describe()
+  const { worker, version, prefix, routes } = description
+  return {
+    ...tickOf(parts, parts.cache.stats(), 0, description),
+    worker,
+    version,
+    prefix,
+    ...own,
+    history: parts.sampler.history,
+    invalidations: parts.feed.latest(),
+    routes: fitting(routes, ROUTE_BYTES),
+  }
+}
+
+function tickOf(
+  { clock, sampler, fleet }: TickParts,
+  stats: RegistryCacheStats,
+  leftOut: number,
+  description: CacheDescription,
+): Tick {
+  const { types, ttls: _ttls, ...rest } = stats
+  const rows = typeRows(types, description)
+  const { redis } = stats
+  const { roundTripMs } = sampler
+  return {
+    atMs: clock.now(),
+    stats: rest,
+    types: fitting(rows, TYPE_BYTES),
+    typesTotal: rows.length,
+    sample: sampler.latest,
+    durations: sampler.durations(),
+    savedMs: sampler.savedMs,
+    ...(redis && {
+      redis: {
+        up: redis.connected && !redis.breakerOpen,
+        breakerOpen: redis.breakerOpen,
+        subscribed: stats.subscribed,
+        ...(roundTripMs === undefined ? {} : { roundTripMs }),
+      },
+    }),
+    epochs: {
+      total: description.epochs.total,
+      shown: fitting(description.epochs.shown.slice(0, MAX_EPOCHS), EPOCH_BYTES),
+    },
+    invalidationsLeftOut: leftOut,
+    ...(redis && fleetOf(fleet)),
+  }
+}
+
+/** Types that are configured or were asked for, the busiest first. */
+function typeRows(counted: Readonly<Record<string, TypeStats>>, { types }: CacheDescription): TypeRow[] {
+  const known = new Map(types.map((type) => [type.type, type]))
+  const names = new Set([...known.keys(), ...Object.keys(counted)])
+  const rows = [...names].map((type) => {
+    const of = counted[type]
+    const info = known.get(type)
+    return {
+      type,
+      ...(info ? { ttlSeconds: info.ttlSeconds } : {}),
+      entries: of?.entries ?? 0,
+      bytes: of?.bytes ?? 0,
+      hits: of?.hits ?? 0,
+      misses: of?.misses ?? 0,
+      stale: of?.stale ?? 0,
+      hitRate: of?.hitRate ?? 0,
+      invalidations: of?.invalidations ?? 0,
+      dependsOn: info?.dependsOn ?? [],
+      dependents: info?.dependents ?? [],
+    }
+  })
+  return rows.sort((a, b) => b.hits + b.misses - a.hits - a.misses || (a.type < b.type ? -1 : 1))
+}
+
+function fleetOf(watch: FleetWatch): Pick<Tick, 'fleet'> {
+  const { view, ageMs } = watch
+  if (!view) return { fleet: { known: false, total: 0, hits: 0, misses: 0, hitRate: 0, workers: [] } }
+  const hits = view.workers.reduce((sum, worker) => sum + worker.hits, 0)
+  const misses = view.workers.reduce((sum, worker) => sum + worker.misses, 0)
+  return {
+    fleet: {
+      known: view.known,
+      total: view.workers.length,
+      hits,
+      misses,
+      hitRate: hits + misses === 0 ? 0 : hits / (hits + misses),
+      workers: fitting(
+        view.workers.map((worker) => workerRow(worker, ageMs)),
+        WORKER_BYTES,
+      ),
+    },
+  }
+}
+
+/** Without the figures that the page does not show. */
+function workerRow(worker: FleetView['workers'][number], ageMs: number): WorkerRow {
+  const { redisHits: _h, redisMisses: _m, stores: _s, evictions: _e, ...row } = worker
+  return { ...row, beatMsAgo: row.beatMsAgo + ageMs }
+}
+
+/** The first rows whose JSON is no longer than so many bytes. */
+export function fitting<T>(rows: readonly T[], maxBytes: number): readonly T[] {
+  let bytes = 0
+  const end = rows.findIndex((row) => {
+    bytes += Buffer.byteLength(JSON.stringify(row)) + 1
+    return bytes > maxBytes
+  })
+  return end === -1 ? rows : rows.slice(0, end)
+}
