@@ -1,6 +1,6 @@
 /*
  * The default cache behind registryCacheMiddleware, invalidateOn and attachSubscriber: the only global state of the
- * package. It lives under a registered symbol, so that the ESM and the CJS copy share it. Middlewares may be made before
+ * package. It lives under a registered symbol, so that two installed copies share it. Middlewares may be made before
  * it is configured (imports are hoisted); they read it at their first request.
  */
 import { OptionError } from './errors.ts'

@@ -1,7 +1,7 @@
 /**
  * Looks at the package as users get it: packs it, has publint and attw judge the tarball, and lists what is inside.
  *
- *   node scripts/pack-check.js   fails when either has a complaint, or when something is packed that should not be
+ *   node scripts/pack-check.js   fails when either has a complaint, when something is packed that should not be, or when it is too much
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -12,7 +12,10 @@ import { fileURLToPath } from 'node:url'
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const bin = (name) => join(root, 'node_modules', '.bin', name)
 const expected =
-  /^(dist\/.+\.(js|d\.ts)|dist\/esm\/dashboard\/page\/.+\.(html|css|svg|txt)|dist\/cjs\/package\.json|package\.json|README\.md|CHANGELOG\.md|LICENSE)$/
+  /^(dist\/.+\.([cm]?js|d\.c?ts)|dist\/dashboard\/page\/.+\.(html|css|svg|txt)|package\.json|README\.md|LICENSE)$/
+/** Bytes unpacked, but for the files that a browser loads from the dashboard. */
+const limit = 220_000
+const isForBrowsers = (path) => path.startsWith('dist/dashboard/page/')
 
 /** Runs a tool with its own output; false when it failed. */
 function passes(command, ...args) {
@@ -31,11 +34,17 @@ function pack(folder) {
 function check(folder) {
   const { filename, files, size, unpackedSize } = pack(folder)
   for (const file of files) console.log(`${String(file.size).padStart(8)}  ${file.path}`)
-  console.log(`${files.length} files, ${size} bytes packed, ${unpackedSize} unpacked`)
+  const forBrowsers = files.filter(({ path }) => isForBrowsers(path)).reduce((sum, file) => sum + file.size, 0)
+  const bytes = unpackedSize - forBrowsers
+  console.log(
+    `${files.length} files, ${size} bytes packed, ${unpackedSize} unpacked, ${forBrowsers} of them the dashboard's page`,
+  )
+  if (bytes > limit) console.error(`${bytes} bytes without the dashboard's page: over the limit of ${limit}`)
   const strangers = files.map(({ path }) => path).filter((path) => !expected.test(path))
   if (strangers.length > 0) console.error(`not meant to be in the package: ${strangers.join(', ')}`)
   const verdicts = [
     strangers.length === 0,
+    bytes <= limit,
     passes(bin('publint'), 'run', join(folder, filename), '--strict'),
     passes(bin('attw'), join(folder, filename)),
   ]

@@ -1,7 +1,7 @@
 /* Times invalidations and plain SETs, one after the other, in batches that alternate. REDIS_URL. */
 
 import { Redis } from 'ioredis'
-import { createRegistryCache } from '../../dist/esm/index.js'
+import { createRegistryCache } from '../../dist/index.js'
 import { serve } from './serve.js'
 
 const redis = new Redis(process.env.REDIS_URL)

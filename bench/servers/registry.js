@@ -9,7 +9,7 @@ import { addLists, counted } from './handlers.js'
 import { serve } from './serve.js'
 
 // Another build of the same package, for comparing two of them.
-const { createRegistryCache } = await import(process.env.BENCH_LIB ?? '../../dist/esm/index.js')
+const { createRegistryCache } = await import(process.env.BENCH_LIB ?? '../../dist/index.js')
 const has = (word) => process.argv.includes(word)
 const redis = process.env.REDIS_URL === undefined ? undefined : new Redis(process.env.REDIS_URL)
 const cache = createRegistryCache({

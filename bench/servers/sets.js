@@ -1,5 +1,5 @@
 /* Sets of 10^6 different values in L1 under a bound. MAX_MIB. */
-import { createRegistryCache } from '../../dist/esm/index.js'
+import { createRegistryCache } from '../../dist/index.js'
 import { record } from '../harness/data.js'
 import { serve } from './serve.js'
 

@@ -1,6 +1,6 @@
 /*
- * Where the files of the dashboard's page are. Not TypeScript: how a module finds itself differs between ESM and CJS, and the
- * build puts page-folder.cjs in this file's place for CJS.
+ * Where the files of the dashboard's page are: beside this module, in lib and in dist. Not TypeScript: tsc has no import.meta for the
+ * CommonJS that is published, the bundler translates it.
  */
 import { fileURLToPath } from 'node:url'
 

@@ -13,7 +13,7 @@ export type { ExportOptions as CacheMetricsOptions } from '../metrics/options.ts
 
 const EXPORTER = Symbol.for('express-registry-cache.exporter')
 
-/** Kept with the register, so that the ESM and the CJS copy of this module share it. */
+/** Kept with the register, so that two installed copies of this module share it. */
 type ExportingRegistry = Registry & { [EXPORTER]?: Exporter }
 
 /**

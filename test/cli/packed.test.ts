@@ -45,7 +45,7 @@ describe('The program of the packed tarball', function () {
     mkdirSync(modules, { recursive: true })
     renameSync(join(folder, 'package'), join(modules, 'express-registry-cache'))
     for (const name of ['fast-json-stable-stringify', 'lru-cache']) link(name, modules)
-    main = join(modules, 'express-registry-cache', 'dist', 'esm', 'cli', 'main.js')
+    main = join(modules, 'express-registry-cache', 'dist', 'cli', 'main.cjs')
     for (const place of [modules, join(folder, 'empty', 'node_modules')]) hideClients(place)
     server = await startRedis()
   })

@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import { track } from '../helpers/tracked.ts'
 import { until } from '../helpers/until.ts'
 
-const built = fileURLToPath(new URL('../../dist/esm/cli/main.js', import.meta.url))
+const built = fileURLToPath(new URL('../../dist/cli/main.cjs', import.meta.url))
 const build = fileURLToPath(new URL('../../scripts/build.js', import.meta.url))
 
 /** Brings dist up to date: to be called before a suite runs what is there. */

@@ -109,8 +109,40 @@ describe('the packed tarball', function () {
     expectCached(await succeed(install('js-cjs', 'express4'), process.execPath, 'main.js'))
   })
 
-  it('shares the default cache between its module and its CommonJS copy', async () => {
-    expectCached(await succeed(install('js-mixed', 'express'), process.execPath, 'main.js'))
+  it('shares the default cache between two installed copies', async () => {
+    const app = install('js-mixed', 'express')
+    cpSync(unpacked, join(app, 'node_modules', 'express-registry-cache-again'), { recursive: true })
+    expectCached(await succeed(app, process.execPath, 'main.js'))
+  })
+
+  it('is one copy for modules and CommonJS scripts: what one throws is an instance of what the other exports', async () => {
+    const app = install('js-mixed', 'express', { name: 'one-copy' })
+    const script = `
+      import { createRequire } from 'node:module'
+      import { createRegistryCache, OptionError } from 'express-registry-cache'
+      const required = createRequire(import.meta.url)('express-registry-cache')
+      try {
+        required.createRegistryCache({ nonsense: 1 })
+      } catch (error) {
+        console.log(error instanceof OptionError, required.createRegistryCache === createRegistryCache)
+      }`
+    expect(await succeed(app, process.execPath, '--input-type=module', '-e', script)).to.equal('true true\n')
+  })
+
+  it('has stack traces that name functions and classes, at lines that can be read', async () => {
+    const app = install('js-cjs', 'express', { name: 'stack-traces' })
+    const script = `
+      const { createRegistryCache } = require('express-registry-cache')
+      try {
+        createRegistryCache({ types: { tools: { ttl: -1 } } })
+      } catch (error) {
+        console.log(error.stack)
+      }
+      console.log(createRegistryCache().middleware({ type: 'tools' }).constructor.name, createRegistryCache().constructor.name)`
+    const output = await succeed(app, process.execPath, '--input-type=commonjs', '-e', script)
+    expect(output).to.match(/^OptionError: /)
+    expect(output).to.match(/ at resolveOptions \(.*registry-cache\.cjs:\d+:\d{1,3}\)/)
+    expect(output).to.match(/ at new RegistryCache\w* \(/)
   })
 
   it('compiles strictly and caches in a TypeScript module, on Express 5', async () => {
@@ -140,7 +172,7 @@ describe('the packed tarball', function () {
 
   it('names neither Express nor ioredis in its declarations', () => {
     const declarations = readdirSync(join(unpacked, 'dist'), { recursive: true, encoding: 'utf8' })
-      .filter((name) => name.endsWith('.d.ts'))
+      .filter((name) => /\.d\.c?ts$/.test(name))
       .map((name) => readFileSync(join(unpacked, 'dist', name), 'utf8'))
     expect(declarations).not.to.have.lengthOf(0)
     for (const text of declarations) expect(text).not.to.match(/(from|import\()\s*['"](express|ioredis|iovalkey)['"/]/)

@@ -1,10 +1,10 @@
-// One program, both copies: what the ESM copy stores, the CJS copy invalidates.
+// One program with two copies of the package: what one stores, the other invalidates.
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import express from 'express'
 import { registryCacheMiddleware } from 'express-registry-cache'
 
-const other = createRequire(import.meta.url)('express-registry-cache')
+const other = createRequire(import.meta.url)('express-registry-cache-again')
 if (other.registryCacheMiddleware === registryCacheMiddleware) throw new Error('these should be two copies')
 
 const names = ['first']
