@@ -1,6 +1,6 @@
 /*
  * Every error and warning that users can meet, each with a stable code and a heading in docs/errors.md.
- * Branch on `err.code`: the ESM and the CJS copy of a class are not the same class.
+ * Branch on `err.code`: two installed copies of the package have two of each class.
  */
 
 /** Codes of errors and warnings. Each begins with `ERR_` and has a heading in docs/errors.md. */
@@ -33,6 +33,7 @@ export type ErrorCode =
   | 'ERR_TYPE_TYPO'
   | 'ERR_SUBSCRIBER_NOT_STARTED'
   | 'ERR_SUBSCRIBER_LOST'
+  | 'ERR_HEARTBEAT_REFUSED'
   | 'ERR_DASHBOARD_PAGE'
   | 'ERR_DASHBOARD_FORBIDDEN'
   | 'ERR_DASHBOARD_CROSS_SITE'

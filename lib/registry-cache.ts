@@ -45,12 +45,13 @@ import {
   TYPE_NAME,
 } from './options.ts'
 import { type RegistryCacheStats, statsOf } from './stats.ts'
+import { type FleetView, type FleetWorker, Heartbeats } from './tiers/heartbeats.ts'
 import { Memory } from './tiers/memory.ts'
 import { Memos } from './tiers/memos.ts'
 import { RedisTier } from './tiers/redis.ts'
 import { Subscriber } from './tiers/subscriber.ts'
 import { Upkeep } from './upkeep.ts'
-import { type FleetView, ownWorker } from './workers.ts'
+import { ownWorker } from './workers.ts'
 
 /** A cache middleware; it knows its type, so `invalidateOn` made from it needs none. */
 export interface RegistryCacheMiddleware extends Handler {
@@ -83,6 +84,7 @@ export class RegistryCache {
   readonly #memos: Memos
   readonly #redis: RedisTier | undefined
   readonly #subscriber: Subscriber | undefined
+  readonly #heartbeats: Heartbeats | undefined
   readonly #fleet: Fleet
   readonly #values: Values
   readonly #marks: Marks
@@ -95,7 +97,7 @@ export class RegistryCache {
   readonly #description: Description
   readonly #workerId = randomBytes(6).toString('hex')
   #longestTtlMs: number
-  readonly #startedAtMs: number
+  readonly #self: () => FleetWorker
   #routes = 0
   #starts = 0
 
@@ -193,7 +195,23 @@ export class RegistryCache {
     })
     this.#inspection = new Inspection({ prefix, cache: this.#cache, memory: this.#memory, redis: shared })
     this.#description = new Description(resolved, this.#cache, workerId)
-    this.#startedAtMs = clock.now()
+    const startedAtMs = clock.now()
+    this.#self = () => ownWorker(workerId, startedAtMs, this.stats())
+    const { warn } = this.#upkeep
+    this.#heartbeats =
+      client &&
+      shared &&
+      new Heartbeats({
+        client,
+        redis: shared,
+        prefix,
+        workerId,
+        clock,
+        redisTimeoutMs,
+        own: this.#self,
+        warn,
+        inBackground,
+      })
   }
 
   // --- life -----------------------------------------------------------------------------------------------------
@@ -203,6 +221,7 @@ export class RegistryCache {
     if (!this.#options.enabled) return
     this.#starts++
     this.#redis?.start()
+    this.#heartbeats?.start()
     await this.#subscriber?.start()
   }
 
@@ -213,6 +232,7 @@ export class RegistryCache {
     this.#upkeep.runPutOff()
     // Once more, though Redis be left alone: it may be back, and nobody would tell it later.
     if (this.#epochs.pendingRaises > 0) await this.#raises.tellPending(true)
+    await this.#heartbeats?.stop()
     await this.#upkeep.settled()
     // Started again while this waited, by a server that came as the last one went: the later call counts.
     if (this.#starts !== starts) return
@@ -484,9 +504,9 @@ export class RegistryCache {
     return this.#description.explainRoute(id, request)
   }
 
-  /** The workers of the fleet; without Redis this one. Never rejects. */
+  /** The workers of the fleet that were started, and this one; without Redis this one alone. Never rejects. */
   async workers(): Promise<FleetView> {
-    return { known: true, workers: [ownWorker(this.#workerId, this.#startedAtMs, this.stats())] }
+    return (await this.#heartbeats?.workers()) ?? { known: true, workers: [this.#self()] }
   }
 
   /** Counts an error of something that works for this cache, emits it as `error`, and warns once of each code and operation. */
@@ -524,7 +544,9 @@ export class RegistryCache {
     if (this.#events.has('redis')) this.#events.emit('redis', { up, reason })
     if (up) this.#options.logger?.info(`express-registry-cache: Redis is used again (${reason})`)
     else this.#upkeep.warn('ERR_REDIS_UNAVAILABLE', `Redis is left alone for now: ${reason}`, 'redis')
-    if (up) this.#upkeep.unsay('ERR_REDIS_UNAVAILABLE', 'redis')
+    if (!up) return
+    this.#upkeep.unsay('ERR_REDIS_UNAVAILABLE', 'redis')
+    this.#heartbeats?.beat()
   }
 
   #raised(tag: string, cause: string, worker: string, own: boolean): void {

@@ -20,6 +20,9 @@ export const COMMANDS = [
   'subscribe',
 ] as const
 
+/** For heartbeats. A worker without them works, but no dashboard and no `stats` shows it. */
+export const FLEET_COMMANDS = ['hset', 'hgetall', 'zadd', 'zrange', 'zrem', 'zremrangebyscore'] as const
+
 export interface Place {
   readonly prefix: string
   /** The client's own, which comes before the prefix of keys, but not of channels. */
@@ -30,10 +33,10 @@ export interface Place {
 /** For redis-cli. PASSWORD is for the operator to replace. */
 export function aclLine({ prefix, keyPrefix, database }: Place): string {
   const keys = pattern(keyPrefix + prefix)
-  const commands = [...COMMANDS, ...(database === 0 ? [] : ['select'])].map((name) => `+${name}`)
+  const commands = [...COMMANDS, ...FLEET_COMMANDS, ...(database === 0 ? [] : ['select'])].map((name) => `+${name}`)
   return [
     'ACL SETUSER registry-cache on >PASSWORD resetkeys resetchannels',
-    `~${keys}registry:* ~${keys}*:@epoch &${pattern(prefix)}cache:invalidate`,
+    `~${keys}registry:* ~${keys}*:@epoch ~${keys}@worker:* ~${keys}@workers &${pattern(prefix)}cache:invalidate`,
     `-@all ${commands.join(' ')}`,
   ].join(' ')
 }

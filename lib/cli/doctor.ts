@@ -1,7 +1,7 @@
 /*
  * `doctor`: whether this Redis, and this user of it, are fit for the cache; and the least that such a user needs.
  */
-import { aclLine, type Place } from './acl.ts'
+import { aclLine, FLEET_COMMANDS, type Place } from './acl.ts'
 import type { Settings } from './arguments.ts'
 import { type Client, connect, messageOf, nameOf, within } from './connection.ts'
 import { json, type Output, printable, table } from './output.ts'
@@ -176,6 +176,11 @@ async function checkPermissions(client: Client, place: Place, timeoutMs: number)
   const { tried, refused } = await probe(client, place, timeoutMs)
   if (refused.length === 0) return { name, status: 'ok', detail: `${tried.join(', ')}: all allowed` }
   const detail = refused.map(({ command, message }) => `${command}: ${message}`).join('; ')
-  if (refused.some(({ command }) => command !== 'info')) return { name, status: 'fail', detail }
-  return { name, status: 'warn', detail: `${detail}; give the client enableReadyCheck: false, or the user +info` }
+  const isForFleet = (command: string): boolean => FLEET_COMMANDS.some((one) => one === command)
+  if (refused.some(({ command }) => command !== 'info' && !isForFleet(command))) return { name, status: 'fail', detail }
+  const cures = []
+  if (refused.some(({ command }) => command === 'info'))
+    cures.push('give the client enableReadyCheck: false, or the user +info')
+  if (refused.some(({ command }) => isForFleet(command))) cures.push('without heartbeats no view of the fleet shows it')
+  return { name, status: 'warn', detail: [detail, ...cures].join('; ') }
 }

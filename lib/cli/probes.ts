@@ -3,8 +3,8 @@
  * expire within a minute whatever happens, and are removed again; the message on the channel is one that every worker ignores.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { channelOf, entryKey, epochKey } from '../tiers/keys.ts'
-import type { COMMANDS, Place } from './acl.ts'
+import { channelOf, entryKey, epochKey, workerKey, workersKey } from '../tiers/keys.ts'
+import type { COMMANDS, FLEET_COMMANDS, Place } from './acl.ts'
 import { type Client, messageOf, within } from './connection.ts'
 
 export interface Refusal {
@@ -30,7 +30,16 @@ export async function probe(client: Client, place: Place, timeoutMs: number): Pr
   const keys = [entry, `${entry}:@lock:0`, epochKey(prefix, `registry:${id}`), epochKey(prefix, `${id}:0`)]
   const channel = channelOf(prefix)
   const sha = createHash('sha1').update(SCRIPT).digest('hex')
-  const tries: Record<(typeof COMMANDS)[number] | 'select', () => Promise<unknown>> = {
+  const [worker, ids] = [workerKey(prefix, id), workersKey(prefix)]
+  const refused: Refusal[] = []
+  // What can not be made to expire is not made: of a worker that does not exist nothing must stay.
+  const forAMinute = async (key: string, ask: () => Promise<unknown>): Promise<void> => {
+    if (refused.some(({ command }) => command === 'expire')) return
+    await ask()
+    await client.call('EXPIRE', key, PROBE_SECONDS)
+  }
+  type Tried = (typeof COMMANDS)[number] | (typeof FLEET_COMMANDS)[number] | 'select'
+  const tries: Record<Tried, () => Promise<unknown>> = {
     ping: () => client.ping(),
     info: () => client.call('INFO', 'server'),
     set: () => each(keys, (key) => client.call('SET', key, '0', 'EX', PROBE_SECONDS, 'NX')),
@@ -45,10 +54,16 @@ export async function probe(client: Client, place: Place, timeoutMs: number): Pr
     evalsha: () => client.call('EVALSHA', sha, '1', entry).catch(passUnlessDenied),
     publish: () => client.call('PUBLISH', channel, id),
     subscribe: () => subscribe(client, channel, timeoutMs),
+    hset: () => forAMinute(worker, () => client.call('HSET', worker, 'probe', '1')),
+    hgetall: () => client.call('HGETALL', worker),
+    // The lowest score: the next worker that says it is there forgets it.
+    zadd: () => forAMinute(ids, () => client.call('ZADD', ids, '0', id)),
+    zrange: () => client.call('ZRANGE', ids, '-1', '-1'),
+    zremrangebyscore: () => client.call('ZREMRANGEBYSCORE', ids, '-inf', '(0'),
+    zrem: () => client.call('ZREM', ids, id),
     select: () => client.call('SELECT', String(database)),
-    del: () => each(keys, (key) => client.call('DEL', key)),
+    del: () => each([...keys, worker], (key) => client.call('DEL', key)),
   }
-  const refused: Refusal[] = []
   const tried = (Object.keys(tries) as (keyof typeof tries)[]).filter((name) => name !== 'select' || database !== 0)
   for (const command of tried) {
     await within(timeoutMs, tries[command]()).catch((error) => refused.push({ command, message: messageOf(error) }))

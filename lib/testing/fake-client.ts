@@ -148,7 +148,7 @@ export class FakeRedisClient extends EventEmitter implements RedisClient {
   }
 
   mget(...keys: string[]): Promise<(string | null)[]> {
-    return this.#send((store) => keys.map((key) => toText(store.get(this.#prefix + key)) as string | null))
+    return this.#send((store) => keys.map((key) => toText(store.string(this.#prefix + key)) as string | null))
   }
 
   exists(...keys: string[]): Promise<number> {
@@ -161,6 +161,24 @@ export class FakeRedisClient extends EventEmitter implements RedisClient {
 
   del(...keys: string[]): Promise<number> {
     return this.unlink(...keys)
+  }
+
+  /** By score, then by name. Indices as in Redis: -1 is the last. */
+  zrange(key: string, first: number, last: number): Promise<string[]> {
+    return this.#send((store) => {
+      const name = this.#prefix + key
+      const members = store.has(name) ? [...store.map(name)] : []
+      members.sort(([a, scoreA], [b, scoreB]) => Number(scoreA) - Number(scoreB) || (a < b ? -1 : 1))
+      const at = (index: number): number => (index < 0 ? Math.max(0, members.length + index) : index)
+      return members.slice(at(first), last < 0 ? members.length + last + 1 : last + 1).map(([member]) => member)
+    })
+  }
+
+  zrem(key: string, ...members: string[]): Promise<number> {
+    return this.#send((store) => {
+      const name = this.#prefix + key
+      return store.has(name) ? members.filter((member) => store.map(name).delete(member)).length : 0
+    })
   }
 
   /** Milliseconds. */
@@ -207,7 +225,7 @@ export class FakeRedisClient extends EventEmitter implements RedisClient {
     const pipeline = {
       pttl: (key: string) => add((store) => store.pttl(at(key))),
       getBuffer: (key: string) => add((store) => store.get(at(key))),
-      mgetBuffer: (...keys: string[]) => add((store) => keys.map((key) => store.get(at(key)))),
+      mgetBuffer: (...keys: string[]) => add((store) => keys.map((key) => store.string(at(key)))),
       exists: (...keys: string[]) => add((store) => keys.filter((key) => store.has(at(key))).length),
       exec: () => this.#send((store) => steps.map((step) => [null, step(store)])),
     }

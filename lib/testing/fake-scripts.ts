@@ -66,6 +66,23 @@ export const FAKE_SCRIPTS: Readonly<Record<string, Script>> = {
 
   registryCacheFetch: ({ store }, key) => [store.pttl(key), store.get(key)],
 
+  registryCacheBeat({ store }, key, [seconds, ...fields]) {
+    const hash = store.map(key)
+    for (let i = 0; i + 1 < fields.length; i += 2) hash.set(fields[i] ?? '', fields[i + 1] ?? '')
+    store.expire(key, Number(seconds) * 1000)
+    return 1
+  },
+
+  registryCacheJoin({ store, nowUs }, key, [id = '', seconds]) {
+    const ids = store.map(key)
+    ids.set(id, `${nowUs()}`)
+    for (const [member, score] of ids) if (Number(score) <= nowUs() - Number(seconds) * 1e6) ids.delete(member)
+    store.expire(key, Number(seconds) * 1000)
+    return 1
+  },
+
+  registryCacheLook: ({ store }, key) => [store.pttl(key), store.has(key) ? [...store.map(key)].flat() : []],
+
   registryCacheUnlock({ store }, key, args) {
     return store.get(key)?.toString() === args[0] && store.delete(key) ? 1 : 0
   },

@@ -3,9 +3,21 @@
  */
 import type { Clock } from '../cache/tiers.ts'
 
+/** A string, or the fields of a hash or members and scores of a sorted set. */
+type Value = Buffer | Map<string, string>
+
 interface Kept {
-  readonly value: Buffer
-  readonly endsAtMs: number
+  readonly value: Value
+  endsAtMs: number
+}
+
+/** As ioredis gives an error reply. */
+class WrongType extends Error {
+  override readonly name = 'ReplyError'
+
+  constructor() {
+    super('WRONGTYPE Operation against a key holding the wrong kind of value')
+  }
 }
 
 export class FakeStore {
@@ -16,8 +28,30 @@ export class FakeStore {
     this.#clock = clock
   }
 
+  /** Throws for what is no string. */
   get(key: string): Buffer | null {
-    return this.#alive(key)?.value ?? null
+    const value = this.#alive(key)?.value
+    if (value instanceof Map) throw new WrongType()
+    return value ?? null
+  }
+
+  /** As MGET reads: what is no string is not there. */
+  string(key: string): Buffer | null {
+    const value = this.#alive(key)?.value
+    return value === undefined || value instanceof Map ? null : value
+  }
+
+  /** Made where there is none. Throws for a string. */
+  map(key: string): Map<string, string> {
+    const kept = this.#alive(key) ?? { value: new Map<string, string>(), endsAtMs: Number.POSITIVE_INFINITY }
+    if (!(kept.value instanceof Map)) throw new WrongType()
+    this.#kept.set(key, kept)
+    return kept.value
+  }
+
+  expire(key: string, ttlMs: number): void {
+    const kept = this.#alive(key)
+    if (kept) kept.endsAtMs = this.#clock.monotonic() + ttlMs
   }
 
   has(key: string): boolean {
@@ -52,7 +86,8 @@ export class FakeStore {
 
   #alive(key: string): Kept | undefined {
     const kept = this.#kept.get(key)
-    if (!kept || this.#clock.monotonic() < kept.endsAtMs) return kept
+    const isEmpty = kept?.value instanceof Map && kept.value.size === 0
+    if (!kept || (!isEmpty && this.#clock.monotonic() < kept.endsAtMs)) return kept
     this.#kept.delete(key)
     return undefined
   }

@@ -24,6 +24,16 @@ export function epochKey(prefix: string, tag: string): string {
   return `${prefix}${tag}:@epoch`
 }
 
+/** A hash: what a worker says of itself. */
+export function workerKey(prefix: string, workerId: string): string {
+  return `${prefix}@worker:${workerId}`
+}
+
+/** A sorted set: the ids of the workers. */
+export function workersKey(prefix: string): string {
+  return `${prefix}@workers`
+}
+
 export function channelOf(prefix: string): string {
   return `${prefix}cache:invalidate`
 }

@@ -34,6 +34,8 @@ export interface RedisCommands {
   exists(...keys: string[]): Promise<number>
   unlink(...keys: string[]): Promise<number>
   del(key: string): Promise<number>
+  zrange(key: string, first: number, last: number): Promise<string[]>
+  zrem(key: string, ...members: string[]): Promise<number>
   scan(cursor: string, match: 'MATCH', pattern: string, count: 'COUNT', size: number): Promise<[string, string[]]>
   ping(): Promise<string>
   subscribe(channel: string): Promise<unknown>
@@ -44,7 +46,7 @@ export interface RedisCommands {
   nodes(role: 'master'): RedisClient[]
 }
 
-/** The seven scripts, as `defineCommand` puts them on a client. */
+/** The scripts, as `defineCommand` puts them on a client. */
 export interface RedisScripts {
   registryCacheRaise(key: string, ...args: (string | number)[]): Promise<unknown>
   registryCacheRaiseUnlessChanged(key: string, ...args: (string | number)[]): Promise<unknown>
@@ -53,6 +55,9 @@ export interface RedisScripts {
   registryCacheReveal(key: string, ...args: (string | number)[]): Promise<unknown>
   registryCacheFetchBuffer(key: string): Promise<unknown>
   registryCacheUnlock(key: string, token: string): Promise<unknown>
+  registryCacheBeat(key: string, seconds: number, ...fields: (string | number)[]): Promise<unknown>
+  registryCacheJoin(key: string, workerId: string, seconds: number): Promise<unknown>
+  registryCacheLook(key: string): Promise<unknown>
 }
 
 export type Commands = Omit<RedisClient, keyof RedisCommands> & RedisCommands & RedisScripts

@@ -95,6 +95,15 @@ export class RedisLink {
 
   /** What `send` gives, unless the deadline passes, the link is lost or the breaker opens first: then it rejects. */
   run<T>(operation: string, deadline: Deadline, send: () => Promise<T>): Promise<T> {
+    return this.#wait(operation, deadline, send, true)
+  }
+
+  /** The same for what is said beside the cache's work: how that goes is no matter of the breaker, and no error. */
+  aside<T>(operation: string, deadline: Deadline, send: () => Promise<T>): Promise<T> {
+    return this.#wait(operation, deadline, send, false)
+  }
+
+  #wait<T>(operation: string, deadline: Deadline, send: () => Promise<T>, counts: boolean): Promise<T> {
     const { clock, onError } = this.#options
     if (this.#breaker.isOpen && !deadline.recovering) {
       return Promise.reject(new TierError('ERR_REDIS_UNAVAILABLE', operation, 'Redis is left alone for now'))
@@ -117,6 +126,7 @@ export class RedisLink {
             `no answer within ${this.#options.redisTimeoutMs} ms`,
           )
           end(error)
+          if (!counts) return
           onError(error)
           this.#breaker.failure('no answer in time')
         },
@@ -127,10 +137,11 @@ export class RedisLink {
         (value) => {
           if (!this.#waits.has(end)) return // Too late: it does not count.
           finish()
+          resolve(value)
+          if (!counts) return
           this.#breaker.success()
           this.#roundTrips.count++
           this.#roundTrips.totalMs += clock.monotonic() - sentAtMs
-          resolve(value)
         },
         (cause: unknown) => {
           if (!this.#waits.has(end)) return
@@ -138,6 +149,7 @@ export class RedisLink {
           const isReply = isErrorReply(cause)
           const error = new TierError(isReply ? 'ERR_REDIS_REPLY' : 'ERR_REDIS_UNAVAILABLE', operation, message, cause)
           end(error)
+          if (!counts) return
           onError(error)
           if (!isReply) this.#breaker.failure(message)
           else if (NOT_SERVING.test(message)) this.#breaker.open(message)

@@ -71,6 +71,11 @@ export class RedisTier implements SharedTier {
     this.#link.stop()
   }
 
+  /** Sends something beside the cache's work: see RedisLink. */
+  aside<T>(operation: string, deadline: Deadline, send: () => Promise<T>): Promise<T> {
+    return this.#link.aside(operation, deadline, send)
+  }
+
   // --- keys -----------------------------------------------------------------------------------------------------
 
   get channel(): string {

@@ -65,6 +65,18 @@ return {epoch, string.format('%.0f', now), 1}`,
   registryCacheFetch: `local got = redis.pcall('GET', KEYS[1])
 return {redis.call('PTTL', KEYS[1]), type(got) == 'string' and got}`,
 
+  /** ARGV: seconds to live, then names and values. One step, so that no hash is left without an end. */
+  registryCacheBeat: `redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+return redis.call('EXPIRE', KEYS[1], ARGV[1])`,
+
+  /** ARGV: the worker's id, seconds to live. Those who have not joined for so long are dropped, by the server's clock. */
+  registryCacheJoin: `${CLOCK}redis.call('ZADD', KEYS[1], string.format('%.0f', now), ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now - tonumber(ARGV[2]) * 1000000))
+return redis.call('EXPIRE', KEYS[1], ARGV[2])`,
+
+  /** What is left of a worker's life, and what it said, of one moment: as a flat list, whichever protocol the client speaks. */
+  registryCacheLook: `return {redis.call('PTTL', KEYS[1]), redis.call('HGETALL', KEYS[1])}`,
+
   registryCacheUnlock: `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0`,
 } as const

@@ -209,6 +209,37 @@ export function testRedisContract(get: () => RedisUnderTest): void {
       expect(value.toString()).to.equal('x')
     })
 
+    it('keep what a worker says of itself for as long as it was told', async () => {
+      const [client, key] = [connect(), newKey()]
+      expect(await client.registryCacheLook(key)).to.deep.equal([-2, []])
+      await client.registryCacheBeat(key, 100, 'host', 'a b', 'hits', 1)
+      await client.registryCacheBeat(key, 50, 'hits', 2)
+      const [life, fields] = (await client.registryCacheLook(key)) as [number, string[]]
+      expect(life).to.be.within(45_000, 50_000)
+      expect(fields).to.deep.equal(['host', 'a b', 'hits', '2'])
+      expect(await client.mget(key), 'it is no string').to.deep.equal([null])
+      expect(await client.get(key).catch((error: Error) => error.name)).to.equal('ReplyError')
+      expect(await client.del(key)).to.equal(1)
+      expect(await client.exists(key)).to.equal(0)
+    })
+
+    it('keep the ids of workers in the order in which they came last, and forget those who do not come again', async () => {
+      const [client, key] = [connect(), newKey()]
+      expect(await client.zrange(key, 0, -1)).to.deep.equal([])
+      for (const id of ['a', 'b', 'c', 'a']) {
+        await client.registryCacheJoin(key, id, 60)
+        // Scores are microseconds of the server's clock.
+        const since = nowUs()
+        await until(() => nowUs() > since + 1000)
+      }
+      expect(await client.zrange(key, 0, -1)).to.deep.equal(['b', 'c', 'a'])
+      expect(await client.zrange(key, -2, -1)).to.deep.equal(['c', 'a'])
+      expect(await client.pttl(key)).to.be.within(50_000, 60_000)
+      expect(await client.zrem(key, 'c', 'd')).to.equal(1)
+      await client.registryCacheJoin(key, 'e', 0)
+      expect(await client.zrange(key, 0, -1)).to.deep.equal([])
+    })
+
     it('unlock for the holder alone', async () => {
       const [client, key] = [connect(), newKey()]
       await client.set(key, 'mine', 'PX', 60_000)

@@ -1,0 +1,256 @@
+/*
+ * What a worker says of itself in Redis every few seconds, and what it reads there of the others. Beside the cache's work: no
+ * request waits for it, its failures open no breaker, and while Redis is left alone it says nothing. Who is alive is told by
+ * the expiry of keys, so by Redis' clock alone: workers' wall clocks are never compared.
+ */
+import type { Clock, Deadline } from '../cache/tiers.ts'
+import { type ErrorCode, TierError } from '../errors.ts'
+import { workerKey, workersKey } from './keys.ts'
+import type { RedisTier } from './redis.ts'
+import type { Commands, RedisClient } from './redis-client.ts'
+
+/** One worker. Counts are since its counters were last zeroed. */
+export interface FleetWorker {
+  readonly id: string
+  /** Whether it is the one that was asked. */
+  readonly own: boolean
+  readonly host: string
+  readonly pid: number
+  /** Of this package, and of Node. */
+  readonly version: string
+  readonly node: string
+  /** Milliseconds since 1970, by its own clock. */
+  readonly startedAtMs: number
+  /** Since it last said so. */
+  readonly beatMsAgo: number
+  /** Whether it heard messages of others then. */
+  readonly subscribed: boolean
+  readonly hits: number
+  readonly misses: number
+  readonly stale: number
+  readonly bypasses: number
+  readonly redisHits: number
+  readonly redisMisses: number
+  readonly stores: number
+  readonly invalidations: number
+  readonly evictions: number
+  readonly errors: number
+  readonly entries: number
+  readonly bytes: number
+}
+
+export interface FleetView {
+  /** False when Redis did not answer: the workers are those that were seen last, and this one. */
+  readonly known: boolean
+  /** The one that was asked first, then by id. At most 1,000. */
+  readonly workers: readonly FleetWorker[]
+}
+
+export interface HeartbeatsOptions {
+  readonly client: RedisClient
+  readonly redis: RedisTier
+  readonly prefix: string
+  readonly workerId: string
+  readonly clock: Clock
+  readonly redisTimeoutMs: number
+  /** This worker as it is now. */
+  readonly own: () => FleetWorker
+  readonly warn: (code: ErrorCode, message: string, subject: string) => void
+  readonly inBackground: (work: Promise<unknown>, reason: string) => void
+}
+
+export const BEAT_MS = 5000
+/** Three beats: one that is lost, or late, is nobody's death. */
+export const BEAT_EXPIRY_SECONDS = 15
+/** Each try that is refused makes a line in the server's ACL log. */
+const REFUSED_MS = 300_000
+/** The set of ids outlives whoever may still be in it. */
+const IDS_SECONDS = 60
+const MAX_WORKERS = 1000
+const REFUSED = /NOPERM|no permissions|can't run this command|can't access/i
+
+export class Heartbeats {
+  readonly #options: HeartbeatsOptions
+  readonly #client: Commands
+  readonly #key: string
+  readonly #idsKey: string
+  #isStarted = false
+  #isRefused = false
+  /** The last beat is still on its way: a Redis that answers nothing is not sent one after the other. */
+  #unanswered: unknown
+  #timer: unknown
+  #reading: Promise<boolean> | undefined
+  #seen: readonly FleetWorker[] = []
+  #seenAtMs = 0
+
+  constructor(options: HeartbeatsOptions) {
+    this.#options = options
+    this.#client = options.client as Commands
+    this.#key = workerKey(options.prefix, options.workerId)
+    this.#idsKey = workersKey(options.prefix)
+  }
+
+  /** Idempotent. The first beat goes out at once, or as soon as there is a connection. */
+  start(): void {
+    if (this.#isStarted) return
+    this.#isStarted = true
+    this.#unanswered = undefined
+    this.#options.client.on('ready', this.beat)
+    this.beat()
+  }
+
+  /** Idempotent, and safe before `start`. Takes back what it said; resolves when Redis has heard that, or can not. Never rejects. */
+  async stop(): Promise<void> {
+    if (!this.#isStarted) return
+    this.#isStarted = false
+    this.#options.client.off('ready', this.beat)
+    this.#options.clock.clearTimeout(this.#timer)
+    if (!this.#mayBeat()) return
+    const { workerId } = this.#options
+    const left = this.#ask(() => Promise.all([this.#client.del(this.#key), this.#client.zrem(this.#idsKey, workerId)]))
+    await left.catch(() => {})
+  }
+
+  /** Now, and from then on as ever. Does nothing unless it was started. */
+  readonly beat = (): void => {
+    const { clock, inBackground } = this.#options
+    clock.clearTimeout(this.#timer)
+    if (!this.#isStarted) return
+    this.#timer = clock.setTimeout(this.beat, this.#isRefused ? REFUSED_MS : BEAT_MS)
+    if (this.#mayBeat() && this.#unanswered === undefined) inBackground(this.#send(), 'heartbeat')
+  }
+
+  #mayBeat(): boolean {
+    const { redis } = this.#options
+    return redis.isUp() && redis.isConnected
+  }
+
+  async #send(): Promise<void> {
+    const { workerId, own, warn } = this.#options
+    try {
+      await this.#ask(() => {
+        // The hash first: whoever finds the id finds it too.
+        const sent = Promise.all([
+          this.#client.registryCacheBeat(this.#key, BEAT_EXPIRY_SECONDS, ...fieldsOf(own())),
+          this.#client.registryCacheJoin(this.#idsKey, workerId, IDS_SECONDS),
+        ])
+        this.#unanswered = sent
+        const answered = (): void => {
+          if (this.#unanswered === sent) this.#unanswered = undefined
+        }
+        sent.then(answered, answered)
+        return sent
+      })
+      this.#isRefused = false
+    } catch (error) {
+      if (!(error instanceof TierError && error.code === 'ERR_REDIS_REPLY' && REFUSED.test(error.message))) return
+      this.#isRefused = true
+      const cure = 'give its user the ACL line that `npx express-registry-cache doctor` prints'
+      warn('ERR_HEARTBEAT_REFUSED', `Redis lets this worker not say that it is there: ${cure} (${error.message})`, '')
+      if (this.#isStarted) {
+        this.#options.clock.clearTimeout(this.#timer)
+        this.#timer = this.#options.clock.setTimeout(this.beat, REFUSED_MS)
+      }
+    }
+  }
+
+  /** Never rejects, and takes no longer than `redisTimeout`. */
+  async workers(): Promise<FleetView> {
+    const { own, clock } = this.#options
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = undefined
+    })
+    const known = await this.#reading
+    const agoMs = clock.monotonic() - this.#seenAtMs
+    const others = known ? this.#seen : this.#seen.map((one) => ({ ...one, beatMsAgo: one.beatMsAgo + agoMs }))
+    return { known, workers: [own(), ...others] }
+  }
+
+  async #read(): Promise<boolean> {
+    const { workerId, prefix, clock, redisTimeoutMs, inBackground } = this.#options
+    const deadline: Deadline = { atMs: clock.monotonic() + redisTimeoutMs, recovering: false }
+    try {
+      const ids = await this.#ask(() => this.#client.zrange(this.#idsKey, -MAX_WORKERS, -1), deadline)
+      const others = ids.filter((id) => id !== workerId && /^[\w-]{1,64}$/.test(id)).sort()
+      const said = await this.#ask(
+        () => Promise.all(others.map((id) => this.#client.registryCacheLook(workerKey(prefix, id)))),
+        deadline,
+      )
+      const dead = others.filter((_id, i) => !isAlive(said[i]))
+      if (dead.length > 0) {
+        inBackground(
+          this.#ask(() => this.#client.zrem(this.#idsKey, ...dead)).catch(() => {}),
+          'forget workers',
+        )
+      }
+      this.#seen = others.flatMap((id, i) => workerOf(id, said[i]) ?? [])
+      this.#seenAtMs = clock.monotonic()
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  #ask<T>(send: () => Promise<T>, deadline?: Deadline): Promise<T> {
+    const { redis, clock, redisTimeoutMs } = this.#options
+    return redis.aside('heartbeat', deadline ?? { atMs: clock.monotonic() + redisTimeoutMs, recovering: false }, send)
+  }
+}
+
+const COUNTS = [
+  'hits',
+  'misses',
+  'stale',
+  'bypasses',
+  'redisHits',
+  'redisMisses',
+  'stores',
+  'invalidations',
+  'evictions',
+  'errors',
+  'entries',
+  'bytes',
+] as const satisfies readonly (keyof FleetWorker)[]
+
+/** Names and values, one after the other. */
+function fieldsOf(worker: FleetWorker): (string | number)[] {
+  const { host, pid, version, node, startedAtMs, subscribed } = worker
+  const about = { host, pid, version, node, startedAtMs, subscribed: subscribed ? 1 : 0 }
+  const counts = COUNTS.map((name) => [name, worker[name]] as const)
+  return [...Object.entries(about), ...counts].flat()
+}
+
+type Said = readonly [ttlMs: number, fields: readonly string[]]
+
+function isAlive(said: unknown): said is Said {
+  return Array.isArray(said) && typeof said[0] === 'number' && said[0] > 0 && Array.isArray(said[1])
+}
+
+/** Undefined for the dead, and for what no worker of ours writes. */
+function workerOf(id: string, said: unknown): FleetWorker | undefined {
+  if (!isAlive(said)) return undefined
+  const [ttlMs, flat] = said
+  const fields = new Map<string, string>()
+  for (let i = 0; i + 1 < flat.length; i += 2) fields.set(String(flat[i]), String(flat[i + 1]).slice(0, 256))
+  const number = (name: string): number => {
+    const value = Number(fields.get(name) ?? 0)
+    return Number.isFinite(value) && value >= 0 ? value : 0
+  }
+  if (!fields.has('host')) return undefined
+  const counts = Object.fromEntries(COUNTS.map((name) => [name, number(name)])) as Record<
+    (typeof COUNTS)[number],
+    number
+  >
+  return {
+    id,
+    own: false,
+    host: fields.get('host') ?? '',
+    pid: number('pid'),
+    version: fields.get('version') ?? '',
+    node: fields.get('node') ?? '',
+    startedAtMs: number('startedAtMs'),
+    beatMsAgo: Math.max(0, BEAT_EXPIRY_SECONDS * 1000 - ttlMs),
+    subscribed: fields.get('subscribed') === '1',
+    ...counts,
+  }
+}
