@@ -1,6 +1,6 @@
 /**
- * SQL storage: PGlite (PostgreSQL compiled to WebAssembly, inside this process) or a real PostgreSQL, behind one small
- * interface. The SQL is the same for both; everything above this file does not know which one it talks to.
+ * SQL storage: PGlite (PostgreSQL compiled to WebAssembly, inside this process or served by another one) or a real PostgreSQL,
+ * behind one small interface. The SQL is the same for all; everything above this file does not know which one it talks to.
  */
 
 export type Query = <Row>(sql: string, parameters?: unknown[]) => Promise<Row[]>
@@ -17,7 +17,9 @@ export interface Database {
  * One table for all seven types, an entity being a JSON document; what is indexed is a column computed from it.
  *
  * - `seq` orders the lists. It never changes, so a page boundary stays where it was whatever is renamed or added.
- * - `key` may exist once per gateway: a resource's URI, the name of anything else.
+ * - `key` may exist once per gateway and team: a resource's URI, the name of anything else. (Once per gateway would tell a
+ *   team, by the 409, what another one has.)
+ * - `team` owns the row: that of the API key that made it, or nobody.
  * - `gateway_type` is there for the foreign key: `gateway_id` is the id of a row of type 'gateways', and deleting that row
  *   deletes all that came from it.
  */
@@ -37,12 +39,25 @@ const migration = [
     primary key (type, id),
     foreign key (gateway_type, gateway_id) references entities (type, id) on delete cascade
   )`,
-  `create unique index if not exists entities_key on entities (type, coalesce(gateway_id, ''), key)`,
+  'alter table entities add column if not exists team text',
+  'drop index if exists entities_key',
+  `create unique index if not exists entities_key_of_team
+    on entities (type, coalesce(gateway_id, ''), coalesce(team, ''), key)`,
   'create index if not exists entities_page on entities (type, seq desc)',
   'create index if not exists entities_gateway on entities (gateway_id)',
+  `create table if not exists api_keys (
+    id text primary key,
+    team text not null,
+    name text not null,
+    hash text not null unique,
+    created_at timestamptz not null default now()
+  )`,
 ]
 
-/** A PGlite folder belongs to one process at a time: nothing here keeps a second one out. */
+/**
+ * `postgres://…`: a PostgreSQL; `pglite://HOST:PORT`: the PGlite that another process serves (shared-services.ts); nothing: a
+ * PGlite of our own. Its folder belongs to one process at a time: nothing here keeps a second one out.
+ */
 export async function openDatabase(databaseUrl?: string, pgliteFolder?: string): Promise<Database> {
   const database = await (databaseUrl ? openPostgres(databaseUrl) : openPglite(pgliteFolder))
   try {
@@ -68,31 +83,38 @@ async function openPglite(dataDir?: string): Promise<Database> {
   }
 }
 
-async function openPostgres(connectionString: string): Promise<Database> {
+async function openPostgres(databaseUrl: string): Promise<Database> {
   const { default: pg } = await import('pg')
+  const isPglite = databaseUrl.startsWith('pglite:')
+  const connectionString = isPglite ? databaseUrl.replace('pglite://', 'postgres://postgres@') : databaseUrl
   const pool = new pg.Pool({ connectionString, connectionTimeoutMillis: 5_000 })
   // A connection that breaks while idle is replaced at the next query; without a listener it would end the process.
   pool.on('error', (error) => pool.ending || console.error(`PostgreSQL: ${error.message}`))
+  const transaction: Database['transaction'] = async (work) => {
+    const client = await pool.connect()
+    let broken: Error | undefined
+    try {
+      await client.query('begin')
+      const result = await work(async (sql, parameters) => (await client.query(sql, parameters)).rows as never)
+      await client.query('commit')
+      return result
+    } catch (error) {
+      await client.query('rollback').catch((rollbackError: Error) => {
+        broken = rollbackError
+      })
+      throw error
+    } finally {
+      client.release(broken)
+    }
+  }
   return {
-    description: 'PostgreSQL',
-    query: async (sql, parameters) => (await pool.query(sql, parameters)).rows as never,
-    async transaction(work) {
-      const client = await pool.connect()
-      let broken: Error | undefined
-      try {
-        await client.query('begin')
-        const result = await work(async (sql, parameters) => (await client.query(sql, parameters)).rows as never)
-        await client.query('commit')
-        return result
-      } catch (error) {
-        await client.query('rollback').catch((rollbackError: Error) => {
-          broken = rollbackError
-        })
-        throw error
-      } finally {
-        client.release(broken)
-      }
-    },
+    description: isPglite ? 'embedded PGlite of the primary' : 'PostgreSQL',
+    // A served PGlite has one session for all connections. Outside of a transaction it takes their messages in turn, so that a
+    // query which comes in several (parse, bind, execute) could run what another connection has just parsed.
+    query: isPglite
+      ? (sql, parameters) => transaction((query) => query(sql, parameters))
+      : async (sql, parameters) => (await pool.query(sql, parameters)).rows as never,
+    transaction,
     close: () => pool.end(),
   }
 }

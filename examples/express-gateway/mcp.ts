@@ -10,7 +10,7 @@ import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
 import type { RequestOptions } from '@modelcontextprotocol/sdk/shared/protocol.js'
 import { z } from 'zod'
 import type { Database } from './db.ts'
-import { type Entity, insertEntities, parseEntity } from './entities.ts'
+import { checkVisibility, type Entity, insertEntities, parseEntity } from './entities.ts'
 import { HttpError, oneLine } from './errors.ts'
 
 export interface Federation {
@@ -24,7 +24,7 @@ export interface Federation {
 }
 
 /** The rest of the request describes the gateway, and is checked as one. */
-const federateRequest = z.looseObject({
+export const federateRequest = z.looseObject({
   command: z.string(),
   // A NUL can not be passed to a program.
   args: z
@@ -56,6 +56,7 @@ function launchOf(command: string): string[] {
 export async function federate(federation: Federation, request: unknown) {
   const { command, args, ...described } = federateRequest.parse(request)
   const gateway = parseEntity('gateways', described)
+  checkVisibility(gateway, null)
   if (!federation.allowedCommands.includes(command)) {
     throw new HttpError(
       403,
