@@ -159,7 +159,16 @@ export class RegistryCache {
     this.#subscriber =
       client &&
       shared &&
-      new Subscriber({ client, channel: shared.channel, space: shared.space, clock, epochs, raises, onError })
+      new Subscriber({
+        client,
+        channel: shared.channel,
+        space: shared.space,
+        clock,
+        epochs,
+        raises,
+        onError,
+        onChange: () => this.#heartbeats?.beat(),
+      })
     this.#cache = new Cache({
       clock,
       memory: this.#memory,

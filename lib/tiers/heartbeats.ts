@@ -78,6 +78,8 @@ export class Heartbeats {
   #isRefused = false
   /** The last beat is still on its way: a Redis that answers nothing is not sent one after the other. */
   #unanswered: unknown
+  /** Something has changed since. */
+  #isOutdated = false
   #timer: unknown
   #reading: Promise<boolean> | undefined
   #seen: readonly FleetWorker[] = []
@@ -95,15 +97,15 @@ export class Heartbeats {
     if (this.#isStarted) return
     this.#isStarted = true
     this.#unanswered = undefined
-    this.#options.client.on('ready', this.beat)
-    this.beat()
+    this.#options.client.on('ready', this.#beat)
+    this.#beat()
   }
 
   /** Idempotent, and safe before `start`. Takes back what it said; resolves when Redis has heard that, or can not. Never rejects. */
   async stop(): Promise<void> {
     if (!this.#isStarted) return
     this.#isStarted = false
-    this.#options.client.off('ready', this.beat)
+    this.#options.client.off('ready', this.#beat)
     this.#options.clock.clearTimeout(this.#timer)
     if (!this.#mayBeat()) return
     const { workerId } = this.#options
@@ -111,13 +113,18 @@ export class Heartbeats {
     await left.catch(() => {})
   }
 
-  /** Now, and from then on as ever. Does nothing unless it was started. */
-  readonly beat = (): void => {
+  /** Something has changed that others may want to know: now, and from then on as ever. Nothing unless it was started. */
+  beat(): void {
+    if (!this.#isRefused) this.#beat()
+  }
+
+  readonly #beat = (): void => {
     const { clock, inBackground } = this.#options
     clock.clearTimeout(this.#timer)
     if (!this.#isStarted) return
-    this.#timer = clock.setTimeout(this.beat, this.#isRefused ? REFUSED_MS : BEAT_MS)
-    if (this.#mayBeat() && this.#unanswered === undefined) inBackground(this.#send(), 'heartbeat')
+    this.#timer = clock.setTimeout(this.#beat, this.#isRefused ? REFUSED_MS : BEAT_MS)
+    this.#isOutdated = this.#unanswered !== undefined
+    if (this.#mayBeat() && !this.#isOutdated) inBackground(this.#send(), 'heartbeat')
   }
 
   #mayBeat(): boolean {
@@ -136,7 +143,9 @@ export class Heartbeats {
         ])
         this.#unanswered = sent
         const answered = (): void => {
-          if (this.#unanswered === sent) this.#unanswered = undefined
+          if (this.#unanswered !== sent) return
+          this.#unanswered = undefined
+          if (this.#isOutdated) this.beat()
         }
         sent.then(answered, answered)
         return sent
@@ -149,7 +158,7 @@ export class Heartbeats {
       warn('ERR_HEARTBEAT_REFUSED', `Redis lets this worker not say that it is there: ${cure} (${error.message})`, '')
       if (this.#isStarted) {
         this.#options.clock.clearTimeout(this.#timer)
-        this.#timer = this.#options.clock.setTimeout(this.beat, REFUSED_MS)
+        this.#timer = this.#options.clock.setTimeout(this.#beat, REFUSED_MS)
       }
     }
   }
