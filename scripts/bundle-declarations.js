@@ -7,13 +7,14 @@
  */
 import { exportsOf, GLOBAL, id, namedIn, origin, reachedFrom, statements } from './declarations.js'
 
-/** Two modules may declare the same name, a bundle may not. */
-function refuseClashes(declarations) {
-  const paths = new Map()
+/** Two modules may declare the same name, one file may not. */
+function refuseClashes(declarations, imported) {
+  const owners = new Map(imported.map(([source, , local]) => [local, source]))
   for (const { path, name } of declarations) {
-    if (name !== GLOBAL && (paths.get(name) ?? path) !== path)
-      throw new Error(`the declarations of ${paths.get(name)} and ${path} both have a ${name}: rename one`)
-    paths.set(name, path)
+    if (name === GLOBAL) continue
+    if ((owners.get(name) ?? path) !== path)
+      throw new Error(`the declarations of ${owners.get(name)} and ${path} meet with a ${name} each: rename one`)
+    owners.set(name, path)
   }
 }
 
@@ -40,11 +41,15 @@ function file(declarations, exported, sourceOf) {
   const isHere = (one) => declarations.some((each) => id(each) === id(one))
   const needed = declarations.flatMap((one) =>
     namedIn(one).flatMap(([local, found]) => {
-      if (found.name === GLOBAL || (found.path && isHere(found))) return []
-      if (local !== found.name) throw new Error(`${one.path}: ${found.name} goes by the name of ${local}: use one name`)
-      return [[found.package ?? sourceOf(found), local]]
+      if (found.name === GLOBAL) return []
+      if (found.path && isHere(found)) {
+        if (local === found.name) return []
+        throw new Error(`${one.path}: ${found.name} goes by the name of ${local} beside its declaration: use one name`)
+      }
+      return [[found.package ?? sourceOf(found), local === found.name ? local : `${found.name} as ${local}`, local]]
     }),
   )
+  refuseClashes(declarations, needed)
   // A class of which only the type is exported can be named by users, and not constructed.
   const isInPlace = (one) => isHere(one) && one.outside === one.name && !isTypeOnlyClass(one)
   const inPlace = new Set(exported.filter(isInPlace).map(id))
@@ -98,7 +103,6 @@ export function bundleDeclarations(entries) {
       usersOf.set(id(one), [...(usersOf.get(id(one)) ?? []), name])
     }
   }
-  refuseClashes([...all.values()])
   const isShared = (one) => usersOf.get(id(one)).length > 1
   const shared = [...all.values()].filter(isShared)
   const texts = new Map([
