@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http'
 import { checkNames } from '../check.ts'
 import type { CacheDescription } from '../description.ts'
 import { OptionError } from '../errors.ts'
+import { TYPE_NAME } from '../options.ts'
 import { Refusal } from './answers.ts'
 import type { DashboardCache } from './options.ts'
 import type { EntryPage, Evicted, Explained, Invalidated, Preview } from './wire.ts'
@@ -64,11 +65,15 @@ export async function invalidate(cache: DashboardCache, body: object): Promise<I
     if (all !== true) throw bad('all is true, or not there.')
     return { target: 'all', dependents: [], ...(await cache.invalidateAll()) }
   }
-  // What is no well-formed name is refused by the cache.
-  if (tag !== undefined)
-    return { target: String(tag), dependents: [], ...(await cache.invalidate({ tag: tag as string })) }
-  const done = await cache.invalidate(type as string)
-  return { target: String(type), dependents: dependentsOf(cache.describe(), String(type)), ...done }
+  if (tag !== undefined) {
+    // What is no well-formed tag is refused by the cache.
+    const done = await cache.invalidate({ tag: tag as string })
+    return { target: tag as string, dependents: [], ...done }
+  }
+  // An object here would be taken for a tag.
+  if (typeof type !== 'string') throw new OptionError('ERR_TYPE_NAME', 'type', type, TYPE_NAME)
+  const done = await cache.invalidate(type)
+  return { target: type, dependents: dependentsOf(cache.describe(), type), ...done }
 }
 
 export async function evict(cache: DashboardCache, body: object): Promise<Evicted> {

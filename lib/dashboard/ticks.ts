@@ -12,6 +12,7 @@ import type { Sampler } from './sampler.ts'
 import type { Snapshot, Tick, TypeRow, WorkerRow } from './wire.ts'
 
 const TYPE_BYTES = 16 * 1024
+const MAX_NEIGHBOURS = 64
 const EPOCH_BYTES = 6 * 1024
 const MAX_EPOCHS = 40
 const WORKER_BYTES = 20 * 1024
@@ -97,8 +98,8 @@ function typeRows(counted: Readonly<Record<string, TypeStats>>, { types }: Cache
       stale: of?.stale ?? 0,
       hitRate: of?.hitRate ?? 0,
       invalidations: of?.invalidations ?? 0,
-      dependsOn: info?.dependsOn ?? [],
-      dependents: info?.dependents ?? [],
+      dependsOn: info?.dependsOn.slice(0, MAX_NEIGHBOURS) ?? [],
+      dependents: info?.dependents.slice(0, MAX_NEIGHBOURS) ?? [],
     }
   })
   return rows.sort((a, b) => b.hits + b.misses - a.hits - a.misses || (a.type < b.type ? -1 : 1))
@@ -130,12 +131,13 @@ function workerRow(worker: FleetView['workers'][number], ageMs: number): WorkerR
   return { ...row, beatMsAgo: row.beatMsAgo + ageMs }
 }
 
-/** The first rows whose JSON is no longer than so many bytes. */
-export function fitting<T>(rows: readonly T[], maxBytes: number): readonly T[] {
-  let bytes = 0
-  const end = rows.findIndex((row) => {
-    bytes += Buffer.byteLength(JSON.stringify(row)) + 1
-    return bytes > maxBytes
+/** As many rows, from the first, as fit into so many bytes of JSON; one that is too long on its own hides no others. */
+function fitting<T>(rows: readonly T[], maxBytes: number): readonly T[] {
+  let left = maxBytes
+  return rows.filter((row) => {
+    const bytes = Buffer.byteLength(JSON.stringify(row)) + 1
+    if (bytes > left) return false
+    left -= bytes
+    return true
   })
-  return end === -1 ? rows : rows.slice(0, end)
 }

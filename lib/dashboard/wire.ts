@@ -52,7 +52,7 @@ export interface TypeRow {
   readonly stale: number
   readonly hitRate: number
   readonly invalidations: number
-  /** Direct ones: invalidating `dependsOn` invalidates this type too. */
+  /** Direct ones, at most 64: invalidating `dependsOn` invalidates this type too. */
   readonly dependsOn: readonly string[]
   readonly dependents: readonly string[]
 }
