@@ -3,7 +3,7 @@
  * sheet; the time axis is as wide as the chosen range from the start, so nothing shifts while the history fills.
  */
 import { byId, setText, show } from './dom.js'
-import { NOTHING, percent, rate } from './format.js'
+import { count, NOTHING, percent, rate } from './format.js'
 
 /** @typedef {import('./model.js').Model} Model */
 /** @typedef {import('../wire.ts').Sample} Sample */
@@ -146,7 +146,13 @@ export class Charts {
         ...sizeOf(this.#requestsBox),
         series: [{}, ...areas],
         scales: { x: { time: true }, y: { range: (_plot, _min, max) => [0, Math.max(1, (max ?? 0) * 1.1)] } },
-        axes: [common.axes.x, { ...common.axes.y, values: (_plot, ticks) => ticks.map((tick) => rate(tick)) }],
+        axes: [
+          common.axes.x,
+          {
+            ...common.axes.y,
+            values: (_plot, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? count(tick) : String(tick))),
+          },
+        ],
       },
       [[], [], [], [], []],
       this.#requestsBox,

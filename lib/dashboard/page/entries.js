@@ -232,7 +232,7 @@ function makeRow({ key, url, kind, type }, { explain, evict, mayPreview, mayEvic
     cell('num'),
     cell('num'),
     cell('mono'),
-    cell(''),
+    cell('state-cell'),
   ]
   const what = url ?? (kind === 'value' ? 'value' : NOTHING)
   const name = el(
@@ -277,8 +277,9 @@ function makeRow({ key, url, kind, type }, { explain, evict, mayPreview, mayEvic
       setText(sizeCell, bytes(next.bytes))
       setText(hitsCell, count(next.hits))
       setText(scopeCell, next.scope)
-      setText(stateCell, !next.valid ? 'invalidated' : isFresh ? 'fresh' : 'expired')
-      setAttr(node, 'data-good', String(next.valid && isFresh))
+      const state = !next.valid ? 'invalidated' : isFresh ? 'fresh' : 'expired'
+      setText(stateCell, state)
+      setAttr(node, 'data-state', state)
     },
   }
 }

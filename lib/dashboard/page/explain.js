@@ -134,7 +134,7 @@ function stampTable(stamps) {
     const verdict = epoch !== current ? 'overtaken' : known ? 'current' : 'current, to be verified'
     return el(
       'tr',
-      { attrs: { 'data-good': String(epoch === current) } },
+      { attrs: { 'data-state': epoch === current ? 'current' : 'overtaken' } },
       el('th', { class: 'mono', text: tag, attrs: { scope: 'row' } }),
       el('td', { class: 'mono num', text: String(epoch) }),
       el('td', { class: 'mono num', text: String(current) }),

@@ -9,8 +9,8 @@ import { layersOf } from './layers.js'
 /** @typedef {import('../wire.ts').TypeRow} TypeRow */
 
 const HEIGHT = 32
-const ROW = 46
-const GAP = 72
+const ROW = 54
+const GAPS = { min: 28, max: 96 }
 const PAD = 6
 
 export class Graph {
@@ -23,11 +23,29 @@ export class Graph {
   /** @type {Map<string, Set<string>>} */
   #falls = new Map()
 
+  /** @type {readonly TypeRow[]} */
+  #types = []
+
+  constructor() {
+    let width = this.#box.clientWidth
+    new ResizeObserver(() => {
+      if (this.#box.clientWidth === width) return
+      width = this.#box.clientWidth
+      this.#draw(this.#types)
+    }).observe(this.#box)
+  }
+
   /** @param {readonly TypeRow[]} types */
   render(types) {
     const key = JSON.stringify(types.map(({ type, dependsOn }) => [type, dependsOn]))
     if (key === this.#drawn) return
     this.#drawn = key
+    this.#draw(types)
+  }
+
+  /** @param {readonly TypeRow[]} types */
+  #draw(types) {
+    this.#types = types
     const { columns, edges, falls } = layersOf(types)
     this.#falls = falls
     this.#nodes.clear()
@@ -38,15 +56,17 @@ export class Graph {
 
     const width = Math.max(...columns.flat().map((type) => type.length)) * 7.6 + 26
     const tallest = Math.max(...columns.map((column) => column.length))
+    const free = (this.#box.clientWidth - 2 * PAD - columns.length * width) / Math.max(1, columns.length - 1)
+    const gap = Math.min(GAPS.max, Math.max(GAPS.min, free))
     const size = {
-      width: columns.length * (width + GAP) - GAP + 2 * PAD,
+      width: columns.length * (width + gap) - gap + 2 * PAD,
       height: tallest * ROW - (ROW - HEIGHT) + 2 * PAD,
     }
     /** @type {Map<string, { x: number, y: number }>} */
     const places = new Map()
     for (const [i, column] of columns.entries()) {
       const top = PAD + ((tallest - column.length) * ROW) / 2
-      for (const [j, type] of column.entries()) places.set(type, { x: PAD + i * (width + GAP), y: top + j * ROW })
+      for (const [j, type] of column.entries()) places.set(type, { x: PAD + i * (width + gap), y: top + j * ROW })
     }
     const root = svg('svg', {
       viewBox: `0 0 ${size.width} ${size.height}`,
@@ -121,7 +141,7 @@ function arrow() {
       markerHeight: 7,
       orient: 'auto-start-reverse',
     },
-    svg('path', { d: 'M0 0.5 8 4 0 7.5z', class: 'tip' }),
+    svg('path', { d: 'M0 0.5 8 4 0 7.5z', class: 'tip', fill: '#8b949e' }),
   )
 }
 

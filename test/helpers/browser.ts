@@ -1,0 +1,137 @@
+/*
+ * A real browser for tests of the dashboard's page: headless Chromium, driven by playwright-core, each with a new profile in the
+ * temporary folder that is removed afterwards.
+ *
+ * It is looked for when this file is imported, before any test's time limit runs: CHROMIUM_PATH, then PATH, then where macOS has
+ * Chrome, then, as root on Debian, it is installed. What is not there throws one line that says how to get it.
+ */
+import { spawnSync } from 'node:child_process'
+import { accessSync, constants } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
+import { track } from './tracked.ts'
+
+const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
+const ON_MACOS = '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome'
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+
+/** What runs in the page is text: these tests are compiled without the browser's types. */
+const REPORT_VIOLATIONS = `document.addEventListener('securitypolicyviolation', (event) => {
+  reportViolation(event.violatedDirective + ' forbids ' + event.blockedURI + ' (' + event.sourceFile + ':' + event.lineNumber + ')')
+})`
+
+const executablePath = locateBrowser()
+
+function locateBrowser(): string {
+  const named = process.env.CHROMIUM_PATH
+  if (named !== undefined && named !== '') {
+    return isExecutable(named) ? named : fail(`CHROMIUM_PATH is ${named}, which is no executable file`)
+  }
+  return (
+    inPath() ??
+    (isExecutable(ON_MACOS) ? ON_MACOS : undefined) ??
+    installBrowser() ??
+    fail('no Chromium found: `apt-get install chromium`, or set CHROMIUM_PATH to that of Chromium or Chrome')
+  )
+}
+
+function installBrowser(): string | undefined {
+  if (process.getuid?.() !== 0 || find('apt-get') === undefined) return undefined
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
+  const apt = (...args: string[]): void => {
+    const lock = ['-o', 'DPkg::Lock::Timeout=300']
+    const run = spawnSync('apt-get', [...lock, '-qq', ...args], { env, stdio: ['ignore', 'ignore', 'pipe'] })
+    if (run.status !== 0)
+      fail(`no Chromium found, and apt-get ${args[0]} failed: ${String(run.stderr).trim().split('\n')[0]}`)
+  }
+  apt('update')
+  apt('install', '-y', '--no-install-recommends', 'chromium')
+  return inPath()
+}
+
+function inPath(): string | undefined {
+  return NAMES.map(find).find((path) => path !== undefined)
+}
+
+function find(name: string): string | undefined {
+  const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '')
+  return folders.map((folder) => join(folder, name)).find(isExecutable)
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function fail(line: string): never {
+  const error = new Error(line)
+  // The line says it all; a stack would bury it.
+  error.stack = line
+  throw error
+}
+
+export interface TestPage {
+  readonly page: Page
+  /** What the browser complained about: errors on the console, violations of the policy, exceptions, answers that never came. */
+  readonly complaints: readonly string[]
+  /** Closes it. Rejects with the complaints that `expected` does not match. */
+  close(expected?: RegExp): Promise<void>
+}
+
+export interface TestBrowser {
+  readonly browser: Browser
+  /** A page with a profile of its own: no cookie and no cache of another. */
+  open(url: string, options?: BrowserContextOptions): Promise<TestPage>
+  close(): Promise<void>
+}
+
+/** Takes a second or two, and more on a busy machine: once for a file, in `before` with a time limit of its own. */
+export async function startBrowser(): Promise<TestBrowser> {
+  const server = await chromium.launchServer({ executablePath, args: FLAGS, headless: true, timeout: 60_000 })
+  const gone = track(`browser ${server.process().pid}`, () => server.process().kill('SIGKILL'))
+  const browser = await chromium.connect(server.wsEndpoint())
+  return {
+    browser,
+    async open(url, options = {}) {
+      const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options })
+      context.setDefaultTimeout(20_000)
+      const page = await context.newPage()
+      const complaints: string[] = []
+      page.on('console', (message) => {
+        if (message.type() === 'error' || message.type() === 'warning') {
+          complaints.push(`${message.type()}: ${message.text()} (${message.location().url})`)
+        }
+      })
+      page.on('pageerror', (error) => complaints.push(`exception: ${error.stack ?? error.message}`))
+      await page.exposeFunction('reportViolation', (what: string) => void complaints.push(`policy: ${what}`))
+      await page.addInitScript({ content: REPORT_VIOLATIONS })
+      await page.goto(url)
+      return {
+        page,
+        complaints,
+        async close(expected) {
+          await context.close()
+          const left = complaints.filter((complaint) => expected === undefined || !expected.test(complaint))
+          if (left.length > 0) throw new Error(`the browser complained:\n  ${left.join('\n  ')}`)
+        },
+      }
+    },
+    async close() {
+      await browser.close()
+      await server.close()
+      gone()
+    },
+  }
+}
