@@ -3,7 +3,7 @@
  * (the cache was stopped, and nobody has asked since) it has no timer, no stream and no listener.
  */
 import type { ServerResponse } from 'node:http'
-import { OptionError, TierError } from '../errors.ts'
+import { type OptionError, TierError } from '../errors.ts'
 import { type CacheRequest, isOver } from '../http/exchange.ts'
 import { type Admission, admission } from './admission.ts'
 import { Refusal, secure, sendJson, sendRefusal } from './answers.ts'
@@ -120,7 +120,7 @@ export class Dashboard {
 
   #refusalOf(error: unknown): Refusal {
     if (error instanceof Refusal) return error
-    if (error instanceof OptionError) return new Refusal(400, error.code, error.message)
+    if (isOptionError(error)) return new Refusal(400, error.code, error.message)
     const why = error instanceof Error ? error.message : String(error)
     this.#cache.report(new TierError('ERR_DASHBOARD_FAILED', 'dashboard', why, error))
     return new Refusal(500, 'ERR_DASHBOARD_FAILED', 'The dashboard failed; an error event of the cache says why.')
@@ -207,6 +207,11 @@ export class Dashboard {
     await Promise.race([fleet.refresh(), patience])
     clock.clearTimeout(timer)
   }
+}
+
+/** By name: the cache may be of another copy of the package, and its classes are not ours. */
+function isOptionError(error: unknown): error is OptionError {
+  return error instanceof Error && error.name === 'OptionError' && 'code' in error
 }
 
 /**

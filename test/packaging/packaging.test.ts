@@ -157,6 +157,40 @@ describe('the packed tarball', function () {
     expectCached(await succeed(app, process.execPath, join('out', 'main.js')))
   })
 
+  for (const kind of ['module', 'commonjs']) {
+    it(`serves the dashboard with all that its page loads, from a ${kind} script`, async () => {
+      const app = install(kind === 'module' ? 'js-esm' : 'js-cjs', 'express', { name: `dashboard-${kind}` })
+      const load = (name: string): string => (kind === 'module' ? `await import('${name}')` : `require('${name}')`)
+      const script = `
+        const { createServer } = ${load('node:http')}
+        const { createRegistryCache } = ${load('express-registry-cache')}
+        const { cacheDashboard } = ${load('express-registry-cache/dashboard')}
+        const server = createServer(cacheDashboard(createRegistryCache(), { authorize: 'local' }))
+        server.listen(0, '127.0.0.1', look)
+        async function look() {
+          const base = 'http://127.0.0.1:' + server.address().port + '/'
+          const seen = []
+          const get = async (path) => {
+            const answer = await fetch(base + path)
+            seen.push(answer.status + ' ' + answer.headers.get('content-type').split(';')[0] + ' ' + path)
+            return await answer.text()
+          }
+          const html = await get('')
+          for (const [, path] of html.matchAll(/(?:src|href)="([^":#]+)"/g)) await get(path)
+          await get('vendor/uplot-license.txt')
+          await get('api/snapshot')
+          console.log(JSON.stringify(seen))
+          server.close()
+          server.closeAllConnections()
+        }`
+      const seen = JSON.parse(await succeed(app, process.execPath, `--input-type=${kind}`, '-e', script)) as string[]
+      expect(seen.filter((line) => !line.startsWith('200 '))).to.deep.equal([])
+      expect(seen).to.include('200 text/html ').and.include('200 text/plain vendor/uplot-license.txt')
+      expect(seen.filter((line) => line.startsWith('200 text/javascript '))).not.to.have.lengthOf(0)
+      expect(seen.filter((line) => line.startsWith('200 text/css '))).not.to.have.lengthOf(0)
+    })
+  }
+
   it('has declarations that an older TypeScript accepts', async () => {
     const projects = [
       install('ts-esm', 'express', { name: 'older-esm' }),

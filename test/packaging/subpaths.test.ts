@@ -48,6 +48,7 @@ describe('the sub-paths', function () {
     '/prometheus': ['prom-client'],
     '/opentelemetry': ['@opentelemetry/api'],
     '/testing': [],
+    '/dashboard': [],
   }
 
   for (const [path, peers] of Object.entries(expected)) {
