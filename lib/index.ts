@@ -54,5 +54,5 @@ export {
   type WrapOptions,
 } from './registry-cache.ts'
 export type { RedisStats, RegistryCacheStats, TypeStats } from './stats.ts'
-export type { FleetView, FleetWorker } from './tiers/heartbeats.ts'
+export type { FleetView, FleetWorker } from './tiers/fleet-view.ts'
 export type { RedisClient } from './tiers/redis-client.ts'

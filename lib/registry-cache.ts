@@ -45,7 +45,8 @@ import {
   TYPE_NAME,
 } from './options.ts'
 import { type RegistryCacheStats, statsOf } from './stats.ts'
-import { type FleetView, type FleetWorker, Heartbeats } from './tiers/heartbeats.ts'
+import type { FleetView, FleetWorker } from './tiers/fleet-view.ts'
+import { Heartbeats } from './tiers/heartbeats.ts'
 import { Memory } from './tiers/memory.ts'
 import { Memos } from './tiers/memos.ts'
 import { RedisTier } from './tiers/redis.ts'

@@ -3,7 +3,7 @@
  */
 import { hostname } from 'node:os'
 import type { RegistryCacheStats } from './stats.ts'
-import type { FleetWorker } from './tiers/heartbeats.ts'
+import type { FleetWorker } from './tiers/fleet-view.ts'
 import { VERSION } from './version.ts'
 
 export function ownWorker(id: string, startedAtMs: number, stats: RegistryCacheStats): FleetWorker {

@@ -7,7 +7,7 @@ import { isTag, isType } from '../cache/names.ts'
 import { closest } from '../check.ts'
 import { printable } from './output.ts'
 
-export type CommandName = 'invalidate' | 'watch' | 'inspect' | 'doctor'
+export type CommandName = 'invalidate' | 'watch' | 'stats' | 'inspect' | 'doctor'
 
 /** What a command gets. */
 export interface Settings {
@@ -48,6 +48,7 @@ const COMMON: readonly OptionName[] = ['redis', 'prefix', 'timeout', 'json', 'he
 const OWN: Readonly<Record<CommandName, readonly OptionName[]>> = {
   invalidate: ['tag', 'all'],
   watch: [],
+  stats: [],
   inspect: ['body'],
   doctor: [],
 }

@@ -16,6 +16,7 @@ const ALL = `Usage: express-registry-cache COMMAND [options]
 
   invalidate TYPE... | --tag TAG | --all   make entries worthless, in all workers
   watch                                    print invalidations as they happen
+  stats                                    show the workers of the fleet, and their counters
   inspect KEY | TYPE:HASH                  show an entry in Redis, and whether it is still valid
   doctor                                   check Redis and this user's permissions
 
@@ -33,6 +34,11 @@ confirm it.
   watch: `Usage: express-registry-cache watch
 
 Prints each invalidation as it is published, until it is interrupted (then it ends with 0). It only listens.`,
+  stats: `Usage: express-registry-cache stats
+
+Prints a line for each worker that has said within the last 15 seconds that it is there, and their sum: hits, misses and so
+on since each of them was started. Reads only. Ends with 1 when Redis could not be asked; a fleet without workers is none
+the less an answer.`,
   inspect: `Usage: express-registry-cache inspect KEY | TYPE:HASH
 
 Shows what is stored under a key: its kind, status, headers, size, the time that is left, and its stamps against the

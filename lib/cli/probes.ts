@@ -62,12 +62,14 @@ export async function probe(client: Client, place: Place, timeoutMs: number): Pr
     zremrangebyscore: () => client.call('ZREMRANGEBYSCORE', ids, '-inf', '(0'),
     zrem: () => client.call('ZREM', ids, id),
     select: () => client.call('SELECT', String(database)),
-    del: () => each([...keys, worker], (key) => client.call('DEL', key)),
+    del: () => each(keys, (key) => client.call('DEL', key)),
   }
   const tried = (Object.keys(tries) as (keyof typeof tries)[]).filter((name) => name !== 'select' || database !== 0)
   for (const command of tried) {
     await within(timeoutMs, tries[command]()).catch((error) => refused.push({ command, message: messageOf(error) }))
   }
+  // Not among the tries: who may not write it needs no permission to delete it.
+  await within(timeoutMs, client.call('DEL', worker)).catch(() => {})
   return { tried, refused }
 }
 

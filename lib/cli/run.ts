@@ -10,6 +10,7 @@ import { help } from './help.ts'
 import { inspect } from './inspect.ts'
 import { invalidate } from './invalidate.ts'
 import { type Output, printable } from './output.ts'
+import { stats } from './stats.ts'
 import { watch } from './watch.ts'
 
 export interface Surroundings {
@@ -47,6 +48,7 @@ async function perform(invocation: Invocation, { output, stopped }: Surroundings
     case 'run': {
       const { command, settings } = invocation
       if (command === 'invalidate') return await invalidate(settings, output)
+      if (command === 'stats') return await stats(settings, output)
       if (command === 'inspect') return await inspect(settings, output)
       if (command === 'doctor') return await doctor(settings, output)
       return await watch(settings, output, stopped())

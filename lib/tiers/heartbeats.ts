@@ -3,48 +3,12 @@
  * request waits for it, its failures open no breaker, and while Redis is left alone it says nothing. Who is alive is told by
  * the expiry of keys, so by Redis' clock alone: workers' wall clocks are never compared.
  */
-import type { Clock, Deadline } from '../cache/tiers.ts'
+import type { Clock } from '../cache/tiers.ts'
 import { type ErrorCode, TierError } from '../errors.ts'
+import { BEAT_EXPIRY_SECONDS, type FleetView, type FleetWorker, fieldsOf, readWorkers } from './fleet-view.ts'
 import { workerKey, workersKey } from './keys.ts'
 import type { RedisTier } from './redis.ts'
 import type { Commands, RedisClient } from './redis-client.ts'
-
-/** One worker. Counts are since its counters were last zeroed. */
-export interface FleetWorker {
-  readonly id: string
-  /** Whether it is the one that was asked. */
-  readonly own: boolean
-  readonly host: string
-  readonly pid: number
-  /** Of this package, and of Node. */
-  readonly version: string
-  readonly node: string
-  /** Milliseconds since 1970, by its own clock. */
-  readonly startedAtMs: number
-  /** Since it last said so. */
-  readonly beatMsAgo: number
-  /** Whether it heard messages of others then. */
-  readonly subscribed: boolean
-  readonly hits: number
-  readonly misses: number
-  readonly stale: number
-  readonly bypasses: number
-  readonly redisHits: number
-  readonly redisMisses: number
-  readonly stores: number
-  readonly invalidations: number
-  readonly evictions: number
-  readonly errors: number
-  readonly entries: number
-  readonly bytes: number
-}
-
-export interface FleetView {
-  /** False when Redis did not answer: the workers are those that were seen last, and this one. */
-  readonly known: boolean
-  /** The one that was asked first, then by id. At most 1,000. */
-  readonly workers: readonly FleetWorker[]
-}
 
 export interface HeartbeatsOptions {
   readonly client: RedisClient
@@ -59,14 +23,11 @@ export interface HeartbeatsOptions {
   readonly inBackground: (work: Promise<unknown>, reason: string) => void
 }
 
-export const BEAT_MS = 5000
-/** Three beats: one that is lost, or late, is nobody's death. */
-export const BEAT_EXPIRY_SECONDS = 15
+const BEAT_MS = 5000
 /** Each try that is refused makes a line in the server's ACL log. */
 const REFUSED_MS = 300_000
 /** The set of ids outlives whoever may still be in it. */
 const IDS_SECONDS = 60
-const MAX_WORKERS = 1000
 const REFUSED = /NOPERM|no permissions|can't run this command|can't access/i
 
 export class Heartbeats {
@@ -176,23 +137,17 @@ export class Heartbeats {
   }
 
   async #read(): Promise<boolean> {
-    const { workerId, prefix, clock, redisTimeoutMs, inBackground } = this.#options
-    const deadline: Deadline = { atMs: clock.monotonic() + redisTimeoutMs, recovering: false }
+    const { workerId, prefix, clock, inBackground } = this.#options
     try {
-      const ids = await this.#ask(() => this.#client.zrange(this.#idsKey, -MAX_WORKERS, -1), deadline)
-      const others = ids.filter((id) => id !== workerId && /^[\w-]{1,64}$/.test(id)).sort()
-      const said = await this.#ask(
-        () => Promise.all(others.map((id) => this.#client.registryCacheLook(workerKey(prefix, id)))),
-        deadline,
-      )
-      const dead = others.filter((_id, i) => !isAlive(said[i]))
+      const { workers, dead } = await this.#ask(() => readWorkers(this.#client, prefix, workerId))
       if (dead.length > 0) {
+        const forgotten = this.#ask(() => this.#client.zrem(this.#idsKey, ...dead))
         inBackground(
-          this.#ask(() => this.#client.zrem(this.#idsKey, ...dead)).catch(() => {}),
+          forgotten.catch(() => {}),
           'forget workers',
         )
       }
-      this.#seen = others.flatMap((id, i) => workerOf(id, said[i]) ?? [])
+      this.#seen = workers
       this.#seenAtMs = clock.monotonic()
       return true
     } catch {
@@ -200,66 +155,8 @@ export class Heartbeats {
     }
   }
 
-  #ask<T>(send: () => Promise<T>, deadline?: Deadline): Promise<T> {
+  #ask<T>(send: () => Promise<T>): Promise<T> {
     const { redis, clock, redisTimeoutMs } = this.#options
-    return redis.aside('heartbeat', deadline ?? { atMs: clock.monotonic() + redisTimeoutMs, recovering: false }, send)
-  }
-}
-
-const COUNTS = [
-  'hits',
-  'misses',
-  'stale',
-  'bypasses',
-  'redisHits',
-  'redisMisses',
-  'stores',
-  'invalidations',
-  'evictions',
-  'errors',
-  'entries',
-  'bytes',
-] as const satisfies readonly (keyof FleetWorker)[]
-
-/** Names and values, one after the other. */
-function fieldsOf(worker: FleetWorker): (string | number)[] {
-  const { host, pid, version, node, startedAtMs, subscribed } = worker
-  const about = { host, pid, version, node, startedAtMs, subscribed: subscribed ? 1 : 0 }
-  const counts = COUNTS.map((name) => [name, worker[name]] as const)
-  return [...Object.entries(about), ...counts].flat()
-}
-
-type Said = readonly [ttlMs: number, fields: readonly string[]]
-
-function isAlive(said: unknown): said is Said {
-  return Array.isArray(said) && typeof said[0] === 'number' && said[0] > 0 && Array.isArray(said[1])
-}
-
-/** Undefined for the dead, and for what no worker of ours writes. */
-function workerOf(id: string, said: unknown): FleetWorker | undefined {
-  if (!isAlive(said)) return undefined
-  const [ttlMs, flat] = said
-  const fields = new Map<string, string>()
-  for (let i = 0; i + 1 < flat.length; i += 2) fields.set(String(flat[i]), String(flat[i + 1]).slice(0, 256))
-  const number = (name: string): number => {
-    const value = Number(fields.get(name) ?? 0)
-    return Number.isFinite(value) && value >= 0 ? value : 0
-  }
-  if (!fields.has('host')) return undefined
-  const counts = Object.fromEntries(COUNTS.map((name) => [name, number(name)])) as Record<
-    (typeof COUNTS)[number],
-    number
-  >
-  return {
-    id,
-    own: false,
-    host: fields.get('host') ?? '',
-    pid: number('pid'),
-    version: fields.get('version') ?? '',
-    node: fields.get('node') ?? '',
-    startedAtMs: number('startedAtMs'),
-    beatMsAgo: Math.max(0, BEAT_EXPIRY_SECONDS * 1000 - ttlMs),
-    subscribed: fields.get('subscribed') === '1',
-    ...counts,
+    return redis.aside('heartbeat', { atMs: clock.monotonic() + redisTimeoutMs, recovering: false }, send)
   }
 }

@@ -43,9 +43,11 @@ describe('The command line', function () {
   })
 
   const wrong: [args: string[], says: RegExp][] = [
-    [[], /^a command is missing: invalidate, watch, inspect, doctor$/],
+    [[], /^a command is missing: invalidate, watch, stats, inspect, doctor$/],
     [['invlidate', 'tools'], /^unknown command "invlidate": did you mean invalidate\?$/],
-    [['stats'], /^unknown command "stats": there are invalidate, /],
+    [['restart'], /^unknown command "restart": there are invalidate, /],
+    [['stats', 'tools'], /^stats takes no arguments, received "tools"$/],
+    [['stats', '--all'], /^--all is an option of invalidate, not of stats$/],
     [['watch', '--jsn'], /^unknown option "--jsn": did you mean --json\?$/],
     [['watch', '--frobnicate'], /^unknown option "--frobnicate": see --help$/],
     [['watch', '-x'], /^unknown option "-x"/],
