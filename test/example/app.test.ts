@@ -2,14 +2,11 @@ import { readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { createApp } from '../../examples/express-gateway/app.ts'
-import { type Database, openDatabase } from '../../examples/express-gateway/db.ts'
 import { entityTypes } from '../../examples/express-gateway/entities.ts'
-import { bundledServers, federate } from '../../examples/express-gateway/mcp.ts'
-import { createRegistryCache, type RegistryCache } from '../../lib/index.ts'
-import { type Answer, type Listening, listen, request } from '../helpers/http.ts'
+import { federate } from '../../examples/express-gateway/mcp.ts'
+import type { Answer } from '../helpers/http.ts'
 import { until } from '../helpers/until.ts'
-import { type PostgresServer, startPostgres } from './postgres.ts'
+import { asAdmin, type Gateway, startGateway } from './gateway.ts'
 
 interface Item {
   id: string
@@ -23,51 +20,25 @@ interface Page {
   next_cursor: string | null
 }
 
-const adminToken = 'token-of-the-tests'
-const asAdmin = { authorization: `Bearer ${adminToken}` }
-
 for (const engine of ['PGlite', 'PostgreSQL'] as const) {
   describe(`the example's API on ${engine}`, function () {
     this.timeout(30_000)
 
-    let postgres: PostgresServer | undefined
-    let db: Database
-    let cache: RegistryCache
-    let gateway: Listening
+    let gateway: Gateway
 
     before(async function () {
       // PostgreSQL may have to be installed first.
       this.timeout(180_000)
-      if (engine === 'PostgreSQL') postgres = await startPostgres()
-      db = await openDatabase(postgres?.url)
-      cache = createRegistryCache()
-      await cache.start()
-      const federation = {
-        db,
-        allowedCommands: bundledServers.map(({ command }) => command),
-        timeoutMs: 20_000,
-        signal: new AbortController().signal,
-      }
-      gateway = await listen(createApp({ db, cache, federation, adminToken }))
+      gateway = await startGateway(engine)
     })
+    after(() => gateway?.stop())
+    beforeEach(() => gateway.empty())
 
-    after(async () => {
-      await gateway?.close()
-      await cache?.stop()
-      await db?.close()
-      await postgres?.stop()
-    })
-
-    beforeEach(async () => {
-      await db.query('delete from entities')
-      await cache.invalidateAll()
-    })
-
-    const get = (path: string) => request(gateway, { path: `/v1/${path}` })
+    const get = (path: string, headers = {}) => gateway.request({ path: `/v1/${path}`, headers })
     const send = (method: string, path: string, body?: unknown, headers = {}) =>
-      request(gateway, { method, path: `/v1/${path}`, body, headers })
-    const create = async (type: string, body: object): Promise<Item> => {
-      const answer = await send('POST', type, body)
+      gateway.request({ method, path: `/v1/${path}`, body, headers })
+    const create = async (type: string, body: object, headers = {}): Promise<Item> => {
+      const answer = await send('POST', type, body, headers)
       expect(answer.status, answer.text).to.equal(201)
       return answer.json<Item>()
     }
@@ -96,9 +67,10 @@ for (const engine of ['PGlite', 'PostgreSQL'] as const) {
         expect(namesIn(hit)).to.deep.equal(['one'])
       })
 
-      it('shares one entry between callers with and without credentials', async () => {
+      it('keeps an entry of its own for the admin, who sees more', async () => {
         await get('tools')
-        expect((await request(gateway, { path: '/v1/tools', headers: asAdmin })).headers['x-cache']).to.equal('HIT')
+        expect((await get('tools', asAdmin)).headers['x-cache']).to.equal('MISS')
+        expect((await get('tools', asAdmin)).headers['x-cache']).to.equal('HIT')
       })
 
       for (const method of ['PUT', 'PATCH', 'DELETE']) {
@@ -180,7 +152,9 @@ for (const engine of ['PGlite', 'PostgreSQL'] as const) {
       it('lists by tags (any of them), visibility, search and whether it is active', async () => {
         await create('tools', { name: 'Plain' })
         await create('tools', { name: 'tagged', tags: ['a', 'b'], description: 'Reads 100% of a_file' })
-        await create('tools', { name: 'other', tags: ['c'], visibility: 'team' })
+        const { headers } = await gateway.key('red')
+        await create('tools', { name: 'other', tags: ['c'] }, headers)
+        await create('tools', { name: 'hidden', visibility: 'team' }, headers)
         await create('tools', { name: 'asleep', tags: ['a'], active: false })
 
         expect(await list('tools')).to.deep.equal(['other', 'tagged', 'Plain'])
@@ -189,7 +163,9 @@ for (const engine of ['PGlite', 'PostgreSQL'] as const) {
         expect(await list('tools?tags=c&tags=b')).to.deep.equal(['other', 'tagged'])
         expect(await list('tools?tags=')).to.have.length(3)
         expect(await list('tools?tags=a&include_inactive=true')).to.deep.equal(['asleep', 'tagged'])
-        expect(await list('tools?visibility=team')).to.deep.equal(['other'])
+        expect(await list('tools?visibility=public')).to.have.length(3)
+        expect(await list('tools?visibility=team')).to.deep.equal([])
+        expect(namesIn(await get('tools?visibility=team', headers))).to.deep.equal(['hidden'])
         expect(await list('tools?search=PLAIN')).to.deep.equal(['Plain'])
         expect(await list('tools?search=100%25%20of%20a_')).to.deep.equal(['tagged'])
         expect(await list('tools?search=1_0')).to.deep.equal([])
@@ -264,6 +240,13 @@ for (const engine of ['PGlite', 'PostgreSQL'] as const) {
         })
       }
 
+      it('answers 415 to a body that does not say that it is JSON', async () => {
+        const body = JSON.stringify({ name: 'x' })
+        for (const headers of [{}, { 'content-type': 'text/plain' }, { 'transfer-encoding': 'chunked' }]) {
+          expect(codeOf(await send('POST', 'tools', body, headers))).to.deep.equal([415, 'unsupported_media_type'])
+        }
+      })
+
       it('answers 404 to what does not exist', async () => {
         for (const method of ['GET', 'PUT', 'PATCH', 'DELETE']) {
           const body = method === 'PUT' || method === 'PATCH' ? { name: 'x' } : undefined
@@ -296,7 +279,9 @@ for (const engine of ['PGlite', 'PostgreSQL'] as const) {
         const body = { name: 'memory', command: 'mcp-server-memory' }
         expect(codeOf(await send('POST', 'gateways', body))).to.deep.equal([401, 'admin_token_required'])
         const wrong = { authorization: `${asAdmin.authorization}x` }
-        expect(codeOf(await send('POST', 'gateways', body, wrong))).to.deep.equal([401, 'admin_token_required'])
+        expect(codeOf(await send('POST', 'gateways', body, wrong))).to.deep.equal([401, 'invalid_credentials'])
+        const { headers } = await gateway.key('red')
+        expect(codeOf(await send('POST', 'gateways', body, headers))).to.deep.equal([401, 'admin_token_required'])
         expect((await send('DELETE', 'gateways/x')).status).to.equal(401)
       })
 
@@ -366,7 +351,7 @@ for (const engine of ['PGlite', 'PostgreSQL'] as const) {
           const script = `require('fs').writeFileSync(${JSON.stringify(pidFile)}, String(process.pid))
             process.on('SIGTERM', () => {}); setInterval(() => {}, 1000)`
           const signal = new AbortController().signal
-          const federation = { db, allowedCommands: [process.execPath], timeoutMs: 400, signal }
+          const federation = { db: gateway.db, allowedCommands: [process.execPath], timeoutMs: 400, signal }
           try {
             const failure = await federate(federation, {
               name: 'silent',
