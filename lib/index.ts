@@ -53,6 +53,6 @@ export {
   type SetOptions,
   type WrapOptions,
 } from './registry-cache.ts'
-export type { RedisStats, RegistryCacheStats, TypeStats } from './stats.ts'
+export type { RedisStats, RegistryCacheCounts, RegistryCacheStats, TypeStats } from './stats.ts'
 export type { FleetView, FleetWorker } from './tiers/fleet-view.ts'
 export type { RedisClient } from './tiers/redis-client.ts'

@@ -44,7 +44,7 @@ import {
   TTL,
   TYPE_NAME,
 } from './options.ts'
-import { type RegistryCacheStats, statsOf } from './stats.ts'
+import { countsOf, type RegistryCacheCounts, type RegistryCacheStats, type StatsParts, statsOf } from './stats.ts'
 import type { FleetView, FleetWorker } from './tiers/fleet-view.ts'
 import { Heartbeats } from './tiers/heartbeats.ts'
 import { Memory } from './tiers/memory.ts'
@@ -459,14 +459,23 @@ export class RegistryCache {
 
   /** Plain data; see `RegistryCacheStats`. */
   stats(): RegistryCacheStats {
-    return statsOf({
+    return statsOf(this.#statsParts())
+  }
+
+  /** As `stats()` without `epochs`, which take milliseconds to look at where tags are many: for whoever asks often. */
+  counts(): RegistryCacheCounts {
+    return countsOf(this.#statsParts())
+  }
+
+  #statsParts(): StatsParts {
+    return {
       options: this.#options,
       counters: this.#counters,
       memory: this.#memory,
       redis: this.#redis,
       subscriber: this.#subscriber,
       epochs: this.#epochs,
-    })
+    }
   }
 
   /** Zeroes the counters and nothing else. */

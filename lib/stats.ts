@@ -63,14 +63,25 @@ export interface RegistryCacheStats {
   readonly types: Readonly<Record<string, TypeStats>>
 }
 
-export function statsOf(parts: {
-  options: ResolvedOptions
-  counters: Counters
-  memory: Memory
-  redis: RedisTier | undefined
-  subscriber: Subscriber | undefined
-  epochs: Epochs
-}): RegistryCacheStats {
+/** What `counts()` returns. */
+export type RegistryCacheCounts = Omit<RegistryCacheStats, 'epochs'>
+
+export interface StatsParts {
+  readonly options: ResolvedOptions
+  readonly counters: Counters
+  readonly memory: Memory
+  readonly redis: RedisTier | undefined
+  readonly subscriber: Subscriber | undefined
+  readonly epochs: Epochs
+}
+
+export function statsOf(parts: StatsParts): RegistryCacheStats {
+  const { epochs, options } = parts
+  return { ...countsOf(parts), epochs: { tags: epochs.size, unknown: epochs.unknown(options.maxStalenessMs) } }
+}
+
+/** All but the epochs, which are thousands where tags are many. */
+export function countsOf(parts: StatsParts): RegistryCacheCounts {
   const { options, counters, memory, redis, subscriber, epochs } = parts
   const usage = memory.usage()
   const types: Record<string, TypeStats> = {}
@@ -107,7 +118,6 @@ export function statsOf(parts: {
       roundTrips: redis.roundTrips.count,
       roundTripMs: redis.roundTrips.totalMs,
     },
-    epochs: { tags: epochs.size, unknown: epochs.unknown(options.maxStalenessMs) },
     ttls: Object.fromEntries([...options.types].map(([type, { ttlMs }]) => [type, ttlMs / 1000])),
     types,
   }

@@ -179,8 +179,10 @@ export class Epochs {
     return this.#records.values()
   }
 
-  /** How many may not be believed without asking; those with a raise pending among them. Walks all of them. */
+  /** How many may not be believed without asking; those with a raise pending among them. Walks all of them, if need be. */
   unknown(maxStalenessMs: number): number {
+    if (!this.#shared) return this.#pinned.size
+    if (this.#session === 0) return this.size
     const nowMs = this.#clock.monotonic()
     let unknown = this.#pinned.size
     for (const record of this.#records.values()) if (!this.isKnown(record, nowMs, maxStalenessMs)) unknown++

@@ -189,12 +189,12 @@ export class Dashboard {
     const nowMs = clock.monotonic()
     this.#dueAtMs = Math.max(this.#dueAtMs + SECOND_MS, nowMs + SECOND_MS / 2)
     this.#timer = clock.setTimeout(this.#second, this.#dueAtMs - nowMs)
-    const stats = sampler.sample()
+    sampler.sample()
     const leftOut = feed.turn()
     this.#streams.turn()
     if (this.#streams.size === 0) return
     void fleet.refresh()
-    this.#streams.send(frame('tick', makeTick(this.#parts, stats, leftOut)), true)
+    this.#streams.send(frame('tick', makeTick(this.#parts, leftOut)), true)
   }
 
   /** The fleet, if it answers soon. */

@@ -38,6 +38,7 @@ export interface ResolvedDashboardOptions {
 export type DashboardCache = Pick<
   RegistryCache,
   | 'stats'
+  | 'counts'
   | 'on'
   | 'off'
   | 'describe'
@@ -51,7 +52,16 @@ export type DashboardCache = Pick<
   | 'report'
 >
 
-const METHODS: readonly (keyof DashboardCache)[] = ['stats', 'on', 'off', 'describe', 'entries', 'invalidate', 'report']
+const METHODS: readonly (keyof DashboardCache)[] = [
+  'stats',
+  'counts',
+  'on',
+  'off',
+  'describe',
+  'entries',
+  'invalidate',
+  'report',
+]
 
 /** @throws OptionError */
 export function checkCache(cache: unknown): asserts cache is DashboardCache {

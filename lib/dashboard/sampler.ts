@@ -1,11 +1,11 @@
 /*
- * What the dashboard knows of the past: a sample each second, from what `stats()` counted since the last one, and how long
- * answers took. Whoever drives it calls `sample` once a second, whether anybody looks or not: that is one `stats()`. Hits are
+ * What the dashboard knows of the past: a sample each second, from what `counts()` counted since the last one, and how long
+ * answers took. Whoever drives it calls `sample` once a second, whether anybody looks or not: that is one `counts()`. Hits are
  * timed while it is watched, since each then makes an event; handlers always.
  */
 import type { Clock } from '../cache/tiers.ts'
 import { listenToFills, listenToHits } from '../metrics/durations.ts'
-import type { RegistryCacheStats } from '../stats.ts'
+import type { RegistryCacheCounts } from '../stats.ts'
 import { RecentDurations } from './histogram.ts'
 import type { DashboardCache } from './options.ts'
 import type { Durations, Sample } from './wire.ts'
@@ -26,7 +26,7 @@ export class Sampler {
   readonly #hitMean: Mean = { count: 0, totalMs: 0 }
   /** By type: what one costs says nothing about another. */
   readonly #handlerMeans = new Map<string, Mean>()
-  #last: RegistryCacheStats
+  #last: RegistryCacheCounts
   #lastAtMs: number
   #roundTripMs: number | undefined
   #savedMs = 0
@@ -38,7 +38,7 @@ export class Sampler {
     this.#clock = clock
     this.#hits = new RecentDurations(clock)
     this.#handlers = new RecentDurations(clock)
-    this.#last = cache.stats()
+    this.#last = cache.counts()
     this.#lastAtMs = clock.monotonic()
   }
 
@@ -95,30 +95,29 @@ export class Sampler {
     }
   }
 
-  sample(): RegistryCacheStats {
-    const stats = this.#cache.stats()
+  sample(): void {
+    const counts = this.#cache.counts()
     const nowMs = this.#clock.monotonic()
     const last = this.#last
     this.#history.push({
       atMs: this.#clock.now(),
       seconds: (nowMs - this.#lastAtMs) / 1000,
-      hits: grown(stats.hits, last.hits),
-      misses: grown(stats.misses, last.misses),
-      stale: grown(stats.stale, last.stale),
-      bypasses: grown(sum(stats.bypasses), sum(last.bypasses)),
+      hits: grown(counts.hits, last.hits),
+      misses: grown(counts.misses, last.misses),
+      stale: grown(counts.stale, last.stale),
+      bypasses: grown(sum(counts.bypasses), sum(last.bypasses)),
     })
     if (this.#history.length > MAX_SAMPLES) this.#history.shift()
-    this.#noteSaved(stats)
-    const trips = (stats.redis?.roundTrips ?? 0) - (last.redis?.roundTrips ?? 0)
-    if (trips > 0) this.#roundTripMs = ((stats.redis?.roundTripMs ?? 0) - (last.redis?.roundTripMs ?? 0)) / trips
-    this.#last = stats
+    this.#noteSaved(counts)
+    const trips = (counts.redis?.roundTrips ?? 0) - (last.redis?.roundTrips ?? 0)
+    if (trips > 0) this.#roundTripMs = ((counts.redis?.roundTripMs ?? 0) - (last.redis?.roundTripMs ?? 0)) / trips
+    this.#last = counts
     this.#lastAtMs = nowMs
-    return stats
   }
 
-  #noteSaved(stats: RegistryCacheStats): void {
+  #noteSaved(counts: RegistryCacheCounts): void {
     const hitMs = meanOf(this.#hitMean) ?? 0
-    for (const [type, of] of Object.entries(stats.types)) {
+    for (const [type, of] of Object.entries(counts.types)) {
       const before = this.#last.types[type]
       // Where a stale entry stood in for a failure the handler has run all the same.
       const spared = grown(of.hits - of.staleIfError, (before?.hits ?? 0) - (before?.staleIfError ?? 0))

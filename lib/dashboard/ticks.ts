@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../cache/tiers.ts'
 import type { CacheDescription } from '../description.ts'
-import type { RegistryCacheStats, TypeStats } from '../stats.ts'
+import type { TypeStats } from '../stats.ts'
 import type { Feed } from './feed.ts'
 import type { FleetView, FleetWatch } from './fleet-watch.ts'
 import type { DashboardCache } from './options.ts'
@@ -26,8 +26,8 @@ export interface TickParts {
   readonly fleet: FleetWatch
 }
 
-export function makeTick(parts: TickParts, stats: RegistryCacheStats, leftOut: number): Tick {
-  return tickOf(parts, stats, leftOut, parts.cache.describe())
+export function makeTick(parts: TickParts, leftOut: number): Tick {
+  return tickOf(parts, leftOut, parts.cache.describe())
 }
 
 /** What a page begins with. `own` is what is different for each: the token, and what it may. */
@@ -35,7 +35,7 @@ export function makeSnapshot(parts: TickParts, own: Pick<Snapshot, 'token' | 'ma
   const description = parts.cache.describe()
   const { worker, version, prefix, routes } = description
   return {
-    ...tickOf(parts, parts.cache.stats(), 0, description),
+    ...tickOf(parts, 0, description),
     worker,
     version,
     prefix,
@@ -46,12 +46,8 @@ export function makeSnapshot(parts: TickParts, own: Pick<Snapshot, 'token' | 'ma
   }
 }
 
-function tickOf(
-  { clock, sampler, fleet }: TickParts,
-  stats: RegistryCacheStats,
-  leftOut: number,
-  description: CacheDescription,
-): Tick {
+function tickOf({ cache, clock, sampler, fleet }: TickParts, leftOut: number, description: CacheDescription): Tick {
+  const stats = cache.stats()
   const { types, ttls: _ttls, ...rest } = stats
   const rows = typeRows(types, description)
   const { redis } = stats

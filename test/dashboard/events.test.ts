@@ -111,7 +111,7 @@ describe('the stream of events', () => {
 
   it('makes a tick once, however many pages there are, and asks for the fleet at most each other second', async () => {
     const it = await mount()
-    const counts = { stats: 0, describe: 0, workers: 0 }
+    const counts = { counts: 0, stats: 0, describe: 0, workers: 0 }
     for (const name of Object.keys(counts) as (keyof typeof counts)[]) {
       const own = it.cache[name].bind(it.cache) as () => never
       it.cache[name] = () => {
@@ -121,11 +121,11 @@ describe('the stream of events', () => {
     }
     const streams = [await it.stream(), await it.stream(), await it.stream()]
     for (const stream of streams) await stream.next('snapshot')
-    Object.assign(counts, { stats: 0, describe: 0, workers: 0 })
+    Object.assign(counts, { counts: 0, stats: 0, describe: 0, workers: 0 })
     for (let i = 0; i < 10; i++) await second(it)
     for (const stream of streams) await until(() => stream.all('tick').length === 10)
     // workers() in memory asks stats() once more.
-    expect(counts).to.deep.equal({ stats: 10 + counts.workers, describe: 10, workers: 5 })
+    expect(counts).to.deep.equal({ counts: 10, stats: 10 + counts.workers, describe: 10, workers: 5 })
   })
 
   it('costs nothing while nobody looks: no hit makes an event, no tick is made, the fleet is not asked', async () => {
