@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { expect } from 'chai'
 import { systemClock } from '../../lib/cache/tiers.ts'
+import { resolveDashboardOptions } from '../../lib/dashboard/options.ts'
 import { OptionError } from '../../lib/errors.ts'
 import { resolveInvalidateOn } from '../../lib/http/invalidate-on.ts'
 import { resolveRouteOptions } from '../../lib/http/route-options.ts'
@@ -111,6 +112,15 @@ describe('The documentation', () => {
       for (const [name = '', value = ''] of rows) {
         const expected = value === "the type's" ? [71, 72] : [meant(value, words)]
         expect(at(defaults, uncode(name)), name).to.be.deep.oneOf(expected)
+      }
+    })
+
+    it('of the dashboard', () => {
+      const rows = table(page('docs/dashboard.md'), 'options: dashboard')
+      const resolve = (options: object) => resolveDashboardOptions({ authorize: 'local', ...options })
+      expect(rows.map(([name = '']) => uncode(name)).sort()).to.deep.equal(namesKnownTo(resolve))
+      for (const [name = '', value = ''] of rows) {
+        expect(at({ ...resolve({}) }, uncode(name)), name).to.deep.equal(meant(value, { required: 'local' }))
       }
     })
 

@@ -7,6 +7,7 @@ import { createServer } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
 import express, { type Request, type Response } from 'express'
 import expressFour, { type Request as RequestFour, type Response as ResponseFour } from 'express4'
+import { cacheDashboard } from '../../lib/dashboard/index.ts'
 import {
   attachSubscriber,
   createRegistryCache,
@@ -37,8 +38,16 @@ cache.invalidateOn({
   when: (req: RequestFour, res: ResponseFour) => req.ip !== undefined && res.statusCode < 400,
 })
 
+const dashboard = cacheDashboard(cache, {
+  authorize: async (req: Request) => (req as Request & { user?: User }).user?.tenant === 'ops',
+  mayInvalidate: (req: RequestFour) => req.ip === '127.0.0.1',
+  mayPreview: (req) => req.headers['x-preview'] === 'yes',
+})
+createServer(dashboard)
+
 // Express 5.
 const app = express()
+app.use('/_cache', dashboard)
 app.use(tools)
 app.use('/tools', registryCacheMiddleware({ type: 'tools', scope: 'public' }), invalidateOn('POST', 'PUT'))
 app.get('/tools/:id', tools, (req, res) => void res.json({ id: req.params.id }))
@@ -60,6 +69,7 @@ void attachSubscriber(listening)
 
 // Express 4.
 const appFour = expressFour()
+appFour.use('/_cache', dashboard)
 appFour.use(tools)
 appFour.use('/tools', registryCacheMiddleware({ type: 'tools' }), invalidateOn({ methods: ['POST'], replicaLag: 1 }))
 appFour.get('/tools/:id', tools, (req, res) => void res.json({ id: req.params.id }))
@@ -88,6 +98,10 @@ cache.on('hit', ({ type, tier, ageMs }) => `${type} ${tier satisfies 'memory' | 
 cache.on('redis', ({ up }) => up satisfies boolean)
 cache.on('error', ({ code, operation }) => `${code} ${operation}`)
 
+// @ts-expect-error nobody is said to be admitted
+cacheDashboard(cache, { mayPreview: true })
+// @ts-expect-error everybody is
+cacheDashboard(cache, { authorize: true })
 // @ts-expect-error no type
 cache.middleware({ ttl: 20 })
 // @ts-expect-error an unknown option
