@@ -43,6 +43,9 @@ export function operations({ db, cache, adminToken, metrics, signal }: Operation
 
   // Not `authorize: 'local'`: every user and program of this machine may connect from loopback, and the page can invalidate.
   const isAdmin = (req: { headers: { authorization?: string | undefined } }) => isAdminByPassword(req, adminToken)
+  const dashboard = cacheDashboard(cache, { authorize: isAdmin, mayPreview: true })
+  // An open page is a request that never ends: the shutdown would wait for it.
+  signal.addEventListener('abort', () => dashboard.close(), { once: true })
   router.use(
     '/_cache',
     (req, res, next) => {
@@ -50,7 +53,7 @@ export function operations({ db, cache, adminToken, metrics, signal }: Operation
       res.set('WWW-Authenticate', 'Basic realm="registry cache: any user, ADMIN_TOKEN as the password"')
       res.status(401).type('text').send('The admin token is asked for as the password; any user name will do.\n')
     },
-    cacheDashboard(cache, { authorize: isAdmin, mayPreview: true }),
+    dashboard,
   )
 
   return router
