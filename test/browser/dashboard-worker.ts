@@ -12,6 +12,7 @@ import { createServer, type Server } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Request } from 'express'
 import { Redis } from 'ioredis'
+import type { Clock } from '../../lib/cache/tiers.ts'
 import { cacheDashboard } from '../../lib/dashboard/index.ts'
 import { createRegistryCache, type RegistryCache } from '../../lib/index.ts'
 import { express5 } from '../helpers/http.ts'
@@ -29,6 +30,8 @@ export interface DashboardWorkerConfig {
   /** How long a handler takes; default 3. */
   handlerMs?: number
   ttl?: number
+  /** How many times faster than others' the dashboard's clock goes: so many of its ticks come in a second. */
+  speed?: number
 }
 
 const TYPES = ['gateways', 'catalog', 'agents', 'tools', 'prompts', 'resources', 'servers']
@@ -43,14 +46,15 @@ function theCache(): RegistryCache {
 }
 
 function makeApp(made: RegistryCache, config: DashboardWorkerConfig): ReturnType<typeof express5> {
-  const { mayInvalidate = true, mayPreview = true, session, handlerMs = 3, ttl } = config
+  const { mayInvalidate = true, mayPreview = true, session, handlerMs = 3, ttl, speed = 1 } = config
   const app = express5()
   app.set('etag', false)
   const authorize =
     session === undefined
       ? ('local' as const)
       : (req: { headers: { cookie?: string } }) => (req.headers.cookie ?? '').includes(`session=${session}`)
-  app.use('/_cache', cacheDashboard(made, { authorize: authorize as 'local', mayInvalidate, mayPreview }))
+  const clock = hastyClock(speed)
+  app.use('/_cache', cacheDashboard(made, { authorize: authorize as 'local', mayInvalidate, mayPreview, clock }))
   const listOf = (type: string) => async (req: Request, res: import('express').Response) => {
     const base = (TYPES.indexOf(type) + 2) * handlerMs
     await pause(base / 2 + Math.random() * base)
@@ -76,6 +80,16 @@ function makeApp(made: RegistryCache, config: DashboardWorkerConfig): ReturnType
     listOf('servers'),
   )
   return app
+}
+
+function hastyClock(speed: number): Clock {
+  const startedAtMs = Date.now()
+  return {
+    now: () => startedAtMs + (Date.now() - startedAtMs) * speed,
+    monotonic: () => performance.now() * speed,
+    setTimeout: (run, ms) => setTimeout(run, ms / speed).unref(),
+    clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
+  }
 }
 
 async function close(): Promise<void> {
@@ -109,6 +123,8 @@ const handlers = {
     return typeof address === 'object' && address !== null ? address.port : 0
   },
   stats: () => theCache().stats(),
+  /** Ends every connection, as a proxy does that is restarted. */
+  hangUp: (): void => server?.closeAllConnections(),
   /** Values, so many at once. */
   async fill(type: string, from: number, to: number): Promise<void> {
     const numbers = Array.from({ length: to - from }, (_, i) => from + i)

@@ -90,10 +90,16 @@ export interface TestPage {
   close(expected?: RegExp): Promise<void>
 }
 
+export interface OpenOptions {
+  /** JavaScript that runs in the page before its own. */
+  readonly before?: string
+  readonly cookies?: readonly { name: string; value: string; url: string }[]
+}
+
 export interface TestBrowser {
   readonly browser: Browser
   /** A page with a profile of its own: no cookie and no cache of another. */
-  open(url: string, options?: BrowserContextOptions): Promise<TestPage>
+  open(url: string, options?: BrowserContextOptions & OpenOptions): Promise<TestPage>
   close(): Promise<void>
 }
 
@@ -104,8 +110,9 @@ export async function startBrowser(): Promise<TestBrowser> {
   const browser = await chromium.connect(server.wsEndpoint())
   return {
     browser,
-    async open(url, options = {}) {
+    async open(url, { before, cookies = [], ...options } = {}) {
       const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options })
+      await context.addCookies([...cookies])
       context.setDefaultTimeout(20_000)
       const page = await context.newPage()
       const complaints: string[] = []
@@ -117,6 +124,7 @@ export async function startBrowser(): Promise<TestBrowser> {
       page.on('pageerror', (error) => complaints.push(`exception: ${error.stack ?? error.message}`))
       await page.exposeFunction('reportViolation', (what: string) => void complaints.push(`policy: ${what}`))
       await page.addInitScript({ content: REPORT_VIOLATIONS })
+      if (before !== undefined) await page.addInitScript({ content: before })
       await page.goto(url)
       return {
         page,

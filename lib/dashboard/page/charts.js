@@ -227,7 +227,13 @@ function optionsOf(colour) {
       points: { show: false },
     },
     axes: {
-      x: { ...axis, size: 28, gap: 6, space: 70, values: TIMES },
+      x: {
+        ...axis,
+        size: 28,
+        gap: 6,
+        space: (/** @type {Plot} */ plot) => (plot.width < 480 ? 48 : 70),
+        values: TIMES,
+      },
       y: { ...axis, size: 48, gap: 6, space: 36 },
     },
   }
