@@ -9,6 +9,7 @@ export function checkNames(option: string, value: unknown, known: readonly strin
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new OptionError('ERR_OPTION_TYPE', option, value, 'an object')
   }
+  refuseRequest(option, value)
   for (const name of Object.keys(value)) {
     if (known.includes(name)) continue
     const close = closest(name, known)
@@ -18,6 +19,13 @@ export function checkNames(option: string, value: unknown, known: readonly strin
     throw new OptionError('ERR_OPTION_UNKNOWN', option === '' ? name : `${option}.${name}`, name, expected)
   }
   return value as Record<string, unknown>
+}
+
+/** Mounted itself, where what it returns was to be mounted: `app.use(registryCacheMiddleware)`. Throws OptionError. */
+export function refuseRequest(option: string, value: unknown): void {
+  if (typeof value !== 'object' || value === null || !('headers' in value && 'httpVersion' in value)) return
+  const expected = 'an object of options, not a request: call this once, and mount what it returns'
+  throw new OptionError('ERR_OPTION_TYPE', option, value, expected)
 }
 
 export interface NumberRange {

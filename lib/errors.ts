@@ -31,6 +31,8 @@ export type ErrorCode =
   | 'ERR_CACHE_TWICE'
   | 'ERR_COMPRESSION_BEHIND'
   | 'ERR_TYPE_TYPO'
+  | 'ERR_TTL_MILLISECONDS'
+  | 'ERR_NOTHING_STORED'
   | 'ERR_SUBSCRIBER_NOT_STARTED'
   | 'ERR_SUBSCRIBER_LOST'
   | 'ERR_HEARTBEAT_REFUSED'
@@ -54,7 +56,9 @@ export class OptionError extends TypeError {
   readonly expected: string
 
   constructor(code: ErrorCode, option: string, received: unknown, expected: string) {
-    super(`express-registry-cache: ${option}: expected ${expected}, received ${inspect(received)} (${code})`)
+    super(
+      `express-registry-cache: ${option || 'options'}: expected ${expected}, received ${inspect(received)} (${code})`,
+    )
     this.name = 'OptionError'
     this.code = code
     this.option = option

@@ -112,6 +112,15 @@ export const MAX_SECONDS = 315_360_000
 export const TTL: NumberRange = { min: 0, above: true, max: MAX_SECONDS, unit: 'seconds' }
 /** 24 days: the longest that Node's timers bear. */
 export const TIMER: NumberRange = { min: 0, max: 2_147_483, unit: 'seconds' }
+/**
+ * Whether so many seconds were likely meant as milliseconds: 5000, 30000, 60000. Whole hours up to a week, and whole minutes below
+ * 10000, are what people mean by seconds.
+ */
+export function looksLikeMilliseconds(seconds: number): boolean {
+  const isNatural = (seconds % 3600 === 0 && seconds <= 604_800) || (seconds % 60 === 0 && seconds < 10_000)
+  return seconds >= 5000 && seconds % 1000 === 0 && !isNatural
+}
+
 export const SECONDS: NumberRange = { min: 0, max: MAX_SECONDS, unit: 'seconds' }
 const MIB = 1024 * 1024
 
@@ -179,7 +188,7 @@ function checkRedis(redis: RedisClient | undefined): RedisClient | undefined {
     'redis',
     // A URL, most often, and it may hold a password: it is not repeated.
     typeof redis === 'string' ? '(hidden)' : redis,
-    `an ioredis Redis or Cluster, or an iovalkey client (${why})`,
+    `an ioredis Redis or Cluster, or an iovalkey client, as new Redis(url) makes them (${why})`,
   )
 }
 

@@ -15,7 +15,7 @@ import { Questions } from './cache/questions.ts'
 import { Raises } from './cache/raises.ts'
 import { ALL, typeTag } from './cache/reading.ts'
 import { type Filters, hashFilters, Values } from './cache/values.ts'
-import { checkFunction, checkList, checkNames, checkNumber, closest } from './check.ts'
+import { checkFunction, checkList, checkNames, checkNumber, closest, refuseRequest } from './check.ts'
 import { type CacheDescription, Description, type ExplainedRoute, type ExplainRequest } from './description.ts'
 import { OptionError, type TierError } from './errors.ts'
 import { type CacheEventName, type CacheEvents, Events } from './events.ts'
@@ -38,6 +38,7 @@ import { makeSeen } from './http/seen.ts'
 import { type EntryEvicted, type EntryPage, type EntryPreview, type EntryQuery, Inspection } from './inspection.ts'
 import {
   dependents,
+  looksLikeMilliseconds,
   type RegistryCacheOptions,
   type ResolvedOptions,
   resolveOptions,
@@ -109,6 +110,11 @@ export class RegistryCache {
     const { clock, redis: client, redisTimeoutMs } = resolved
     this.#longestTtlMs = Math.max(resolved.defaultTtlMs, ...[...resolved.types.values()].map(({ ttlMs }) => ttlMs))
     this.#upkeep = new Upkeep({ ...resolved, counters: this.#counters, events: this.#events })
+    this.#checkUnit('defaultTtl', resolved.defaultTtlMs)
+    for (const [type, { ttlMs }] of resolved.types) {
+      if (ttlMs !== resolved.defaultTtlMs) this.#checkUnit(`the TTL of ${type}`, ttlMs)
+    }
+    this.#checkUnit('maxStaleness', resolved.maxStalenessMs)
     const { inBackground, report: onError } = this.#upkeep
     const longestTtlMs = (): number => this.#longestTtlMs
     this.#memory = new Memory(resolved.memory, clock, (type, hash, bytes) => {
@@ -258,8 +264,11 @@ export class RegistryCache {
    * @throws OptionError
    */
   middleware(options: CacheMiddlewareOptions): RegistryCacheMiddleware {
+    // Before `this` is used: mounted itself, it has none.
+    refuseRequest('', options)
     const route = this.#route(options)
     this.#checkTypo(route.type)
+    if (options.ttl !== undefined) this.#checkUnit(`the TTL of ${route.type}`, route.ttlMs)
     this.#noteLife(route.ttlMs + Math.max(route.staleWhileRevalidateMs, route.staleIfErrorMs))
     const { clock, enabled, headers } = this.#options
     const name = `${route.type} ${++this.#routes}`
@@ -272,7 +281,7 @@ export class RegistryCache {
       onBadScope: (received) =>
         this.#upkeep.warn(
           'ERR_SCOPE_VALUE',
-          `scope of ${route.type} gave ${received === '' ? 'an empty string' : `a ${typeof received}`}: give a string of at ` +
+          `scope of ${route.type} gave ${received === '' ? 'an empty string' : `something of type ${typeof received}`}: give a string of at ` +
             'least one character, or undefined to bypass; a promise is not waited for',
           name,
         ),
@@ -324,6 +333,7 @@ export class RegistryCache {
   invalidateOn(options: InvalidateOnOptions): Handler
   invalidateOn(...methods: string[]): Handler
   invalidateOn(first?: string | InvalidateOnOptions, ...rest: string[]): Handler {
+    refuseRequest('', first)
     return this.#invalidateOn(first, rest, undefined)
   }
 
@@ -442,6 +452,9 @@ export class RegistryCache {
    */
   async invalidate(target: string | { readonly tag: string }): Promise<{ shared: boolean }> {
     if (typeof target === 'object' && target !== null) {
+      if (Array.isArray(target)) {
+        throw new OptionError('ERR_OPTION_TYPE', 'target', target, 'one type, or { tag }: call it for each')
+      }
       checkNames('', target, ['tag'])
       if (!isTag(target.tag)) throw new OptionError('ERR_TAG_NAME', 'tag', target.tag, TAG_NAME)
       return { shared: await this.#tell([target.tag], 'api') }
@@ -614,8 +627,16 @@ export class RegistryCache {
 
   #givenTtlMs(option: string, seconds: number | undefined, fallbackMs: number): number {
     const ttlMs = checkNumber(option, seconds, TTL, fallbackMs / 1000) * 1000
+    if (seconds !== undefined) this.#checkUnit(option, ttlMs)
     this.#noteLife(ttlMs)
     return ttlMs
+  }
+
+  #checkUnit(name: string, ms: number): void {
+    const seconds = ms / 1000
+    if (!looksLikeMilliseconds(seconds)) return
+    const meant = `${name} is ${seconds} seconds, which is ${(seconds / 3600).toFixed(1)} hours: were milliseconds meant?`
+    this.#upkeep.warn('ERR_TTL_MILLISECONDS', `${meant} Durations are in seconds: ${seconds / 1000}`, name)
   }
 
   /** Epochs must outlive entries: the longest life that was asked for counts. */

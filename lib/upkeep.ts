@@ -72,7 +72,10 @@ export class Upkeep {
   }
 
   readonly failed = (code: ErrorCode, operation: string, message: string, cause?: unknown): void => {
+    const isHeard = this.#events.has('error')
     this.report(new TierError(code, operation, message, cause))
+    // A mistake in the application, and a request that merely bypasses would not tell of it.
+    if (!isHeard && code === 'ERR_CALLBACK_THREW') this.warn(code, `${operation} threw: ${message}`, operation)
   }
 
   /** Says it once per code and subject, unless its code is silenced. */

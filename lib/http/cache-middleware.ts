@@ -63,7 +63,7 @@ export class CacheMiddleware {
     const isRead = method === 'GET' || method === 'HEAD'
     if (!isRead || isRuled(res)) {
       if (isRead) {
-        const at = req.baseUrl ?? ''
+        const at = (req.originalUrl ?? req.url ?? '').replace(/\?.*/s, '')
         this.#options.warn('ERR_CACHE_TWICE', `two cache middlewares on ${at}: the outer one rules`, name)
       }
       notePassage(req, route.type)

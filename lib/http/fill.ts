@@ -5,6 +5,7 @@
 import { type Entry, makeEntry } from '../cache/entry.ts'
 import type { Flight, Landing } from '../cache/flights.ts'
 import type { Missed, Stored, Wanted } from '../cache/reading.ts'
+import { adviceFor, UNSTORED_BEFORE_ADVICE } from './advice.ts'
 import { type CaptureHooks, capture, type Draft, type Ending } from './capture.ts'
 import { identityOf } from './decision.ts'
 import { countHit } from './hit.ts'
@@ -186,6 +187,7 @@ export class Fill {
   #note(tiers: 'both' | 'memory' | 'none', reason: string | undefined, bytes: number, ttlMs: number): void {
     const { events, route, clock } = this.#context
     if (tiers !== 'none') this.#context.counters.of(route.type).stores++
+    else if (reason !== undefined) this.#advise(reason)
     if (!events.has('store')) return
     events.emit('store', {
       type: route.type,
@@ -197,6 +199,15 @@ export class Fill {
       by: 'handler',
       handlerMs: clock.monotonic() - this.#missed.began.atMs,
     })
+  }
+
+  /** Whoever mounts a cache wants it to keep something. */
+  #advise(reason: string): void {
+    const { counters, route, name, warn } = this.#context
+    const isIntended = route.status.has(this.#exchange.res.statusCode) && counters.of(route.type).stores === 0
+    if (!isIntended || (counters.notStored.get(reason) ?? 0) < UNSTORED_BEFORE_ADVICE) return
+    const advice = adviceFor(route.type, reason)
+    if (advice) warn('ERR_NOTHING_STORED', advice, `${name} ${reason}`)
   }
 }
 

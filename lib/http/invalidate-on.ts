@@ -7,9 +7,10 @@
  * ignored, and a `socket.destroy()` (finalhandler's answer to a throw after `res.json`) waits until the held end has
  * passed. A `write` that completes the declared Content-Length gives the client its whole answer, so it is held too.
  */
+import { METHODS } from 'node:http'
 import type { Socket } from 'node:net'
 import { isTag, isType } from '../cache/names.ts'
-import { checkFunction, checkList, checkNames, checkNumber, isToken } from '../check.ts'
+import { checkFunction, checkList, checkNames, checkNumber, isString } from '../check.ts'
 import { type ErrorCode, OptionError } from '../errors.ts'
 import { TIMER, TYPE_NAME } from '../options.ts'
 import {
@@ -72,7 +73,8 @@ export function resolveInvalidateOn(
   if (isEmpty(types) && (tags === undefined || isEmpty(tags))) {
     throw new OptionError('ERR_OPTION_CONFLICT', 'types', types, 'at least one type, or tags')
   }
-  const verbs = methods === undefined ? [] : checkList('methods', methods, isToken, 'methods')
+  const verbs =
+    methods === undefined ? [] : checkList('methods', methods, isMethod, 'a method that Node knows, such as POST')
   return Object.freeze({
     // An empty list is no methods, which means every unsafe one.
     methods: verbs.length === 0 ? undefined : new Set(verbs.map((method) => method.toUpperCase())),
@@ -86,6 +88,9 @@ export function resolveInvalidateOn(
   })
 }
 
+/** Any other is refused by Node's parser, so waiting for it would be waiting for ever. */
+const isMethod = (item: unknown): item is string => isString(item) && METHODS.includes(item.toUpperCase())
+
 function isEmpty(list: unknown): boolean {
   return Array.isArray(list) && list.length === 0
 }
@@ -96,7 +101,7 @@ export function makeInvalidateOn(options: InvalidateOnResolved, deps: () => Inva
     if (options.methods ? !options.methods.has(method) : SAFE.has(method)) return next()
     const types = options.types ?? passedTypes(req)
     if (types.length === 0 && options.types === undefined) {
-      const expected = 'types, or a cache middleware that the request passes before it'
+      const expected = "types: ['tools'], say, or a cache middleware that the request passes before it"
       return next(new OptionError('ERR_NO_TYPE', 'invalidateOn', types, expected))
     }
     holdEnd(req, res, () => invalidate(req, res, types, options, deps()))
