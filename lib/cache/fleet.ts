@@ -52,34 +52,32 @@ export class Fleet {
         this.#cache.options.inBackground(unlocked, 'unlock')
       },
     }
-    const lookFor = async (until: Deadline): Promise<{ entry: Entry | undefined; locked: boolean }> => {
-      const sentAtMs = clock.monotonic()
-      const look = await shared.watch(type, hash, stampsHash, until)
+    const entryOf = (look: { envelope: Buffer | undefined; ttlMs: number }, sentAtMs: number) =>
       // Counted from when it was asked for: its way here is part of its life.
-      const ttlMs = look.ttlMs - (clock.monotonic() - sentAtMs)
-      return { entry: look.envelope && (await this.#take(wanted, missed, look.envelope, ttlMs)), locked: look.locked }
-    }
-    /** Between the look that found nothing and the lock, another may have computed, stored and unlocked. */
-    const unlessComputed = async (until: Deadline): Promise<Turn> => {
-      if (clock.monotonic() >= until.atMs) return held
-      const found = await lookFor(until).catch(nothing)
-      if (found?.entry === undefined) return held
-      held.done()
-      return { entry: found.entry }
+      look.envelope && this.#take(wanted, missed, look.envelope, look.ttlMs - (clock.monotonic() - sentAtMs))
+    /** Undefined when it is another worker's turn. */
+    const tryLock = async (until: Deadline): Promise<Turn | undefined> => {
+      const sentAtMs = clock.monotonic()
+      const look = await shared.lock(type, hash, stampsHash, token, this.#lockTtlMs, until)
+      const entry = await entryOf(look, sentAtMs)
+      if (entry === undefined) return look.held ? held : undefined
+      if (look.held) held.done()
+      return { entry }
     }
     try {
-      const isHeld = await shared.lock(type, hash, stampsHash, token, this.#lockTtlMs, deadline)
-      if (isHeld) return await unlessComputed(deadline)
+      const turn = await tryLock(deadline)
+      if (turn) return turn
       if (stale) return { entry: stale }
       for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 1.5, LONGEST_PAUSE_MS)) {
         const leftMs = endsAtMs - clock.monotonic()
         if (leftMs <= 0) break
         await new Promise<void>((resolve) => clock.setTimeout(resolve, Math.min(pauseMs, leftMs)))
-        const { entry, locked } = await lookFor(this.#cache.deadline())
+        const sentAtMs = clock.monotonic()
+        const look = await shared.watch(type, hash, stampsHash, this.#cache.deadline())
+        const entry = await entryOf(look, sentAtMs)
         if (entry) return { entry }
-        if (locked) continue
-        const own = this.#cache.deadline()
-        if (await shared.lock(type, hash, stampsHash, token, this.#lockTtlMs, own)) return await unlessComputed(own)
+        const turn = look.locked ? undefined : await tryLock(this.#cache.deadline())
+        if (turn) return turn
       }
     } catch {
       // Redis does not answer: compute.

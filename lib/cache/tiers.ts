@@ -85,7 +85,10 @@ export interface SharedTier {
     deadline: Deadline,
   ): Promise<{ readonly epoch: number; readonly raisedSince: boolean } | undefined>
   set(type: string, hash: string, envelope: Buffer, ttlMs: number, deadline: Deadline): Promise<void>
-  /** True when this worker now holds the lock. `token` tells this holding from others of the same worker. */
+  /**
+   * Takes the lock if nobody has it, and then looks at the entry: before the lock was free, another worker may have stored
+   * it. `token` tells this holding from others of the same worker.
+   */
   lock(
     type: string,
     hash: string,
@@ -93,7 +96,7 @@ export interface SharedTier {
     token: string,
     ttlMs: number,
     deadline: Deadline,
-  ): Promise<boolean>
+  ): Promise<{ readonly held: boolean; readonly envelope: Buffer | undefined; readonly ttlMs: number }>
   unlock(type: string, hash: string, stampsHash: string, token: string, deadline: Deadline): Promise<void>
   /** One look at an entry that another worker is computing. */
   watch(

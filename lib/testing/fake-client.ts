@@ -151,6 +151,10 @@ export class FakeRedisClient extends EventEmitter implements RedisClient {
     return this.#send((store) => keys.map((key) => toText(store.string(this.#prefix + key)) as string | null))
   }
 
+  mgetBuffer(...keys: string[]): Promise<(Buffer | null)[]> {
+    return this.#send((store) => keys.map((key) => store.get(this.#prefix + key)))
+  }
+
   exists(...keys: string[]): Promise<number> {
     return this.#send((store) => keys.filter((key) => store.has(this.#prefix + key)).length)
   }
@@ -213,23 +217,6 @@ export class FakeRedisClient extends EventEmitter implements RedisClient {
       this.#server.bus.subscribe(this.#listener, channel)
       return 1
     })
-  }
-
-  pipeline(): unknown {
-    const steps: ((store: FakeStore) => unknown)[] = []
-    const add = (step: (store: FakeStore) => unknown): unknown => {
-      steps.push(step)
-      return pipeline
-    }
-    const at = (key: string): string => this.#prefix + key
-    const pipeline = {
-      pttl: (key: string) => add((store) => store.pttl(at(key))),
-      getBuffer: (key: string) => add((store) => store.get(at(key))),
-      mgetBuffer: (...keys: string[]) => add((store) => keys.map((key) => store.string(at(key)))),
-      exists: (...keys: string[]) => add((store) => keys.filter((key) => store.has(at(key))).length),
-      exec: () => this.#send((store) => steps.map((step) => [null, step(store)])),
-    }
-    return pipeline
   }
 
   /** Runs no Lua: it knows the cache's scripts by their names. Throws for any other. */

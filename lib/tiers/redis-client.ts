@@ -3,24 +3,17 @@
  * test/unit/redis-client.test-d.ts checks these types against the real clients.
  */
 
-export interface RedisPipeline {
-  pttl(key: string): unknown
-  mgetBuffer(...keys: string[]): unknown
-  getBuffer(key: string): unknown
-  exists(...keys: string[]): unknown
-  exec(): Promise<[error: Error | null, result: unknown][] | null>
-}
-
 /** A `Redis` or a `Cluster`. */
 export interface RedisClient {
   readonly status: string
   readonly isCluster?: boolean
   readonly options: object
+  /** The connection, while there is one. */
+  readonly stream?: { cork(): void; uncork(): void } | undefined
   connect(): Promise<unknown>
   disconnect(reconnect?: boolean): void
   duplicate(...args: never[]): unknown
   defineCommand(name: string, definition: { numberOfKeys?: number; lua: string; readOnly?: boolean }): void
-  pipeline(): unknown
   ping(): Promise<string>
   on(event: string, listener: (...args: unknown[]) => void): unknown
   off(event: string, listener: (...args: unknown[]) => void): unknown
@@ -30,6 +23,8 @@ export interface RedisClient {
 export interface RedisCommands {
   set(key: string, value: Buffer | string, px: 'PX', ms: number): Promise<unknown>
   set(key: string, value: Buffer | string, px: 'PX', ms: number, nx: 'NX'): Promise<unknown>
+  pttl(key: string): Promise<number>
+  mgetBuffer(...keys: string[]): Promise<(Buffer | null)[]>
   mget(...keys: string[]): Promise<(string | null)[]>
   exists(...keys: string[]): Promise<number>
   unlink(...keys: string[]): Promise<number>
@@ -42,7 +37,6 @@ export interface RedisCommands {
   disconnect(reconnect?: boolean): void
   connect(): Promise<unknown>
   duplicate(override: object): RedisClient
-  pipeline(): RedisPipeline
   nodes(role: 'master'): RedisClient[]
 }
 
@@ -66,7 +60,7 @@ export type Commands = Omit<RedisClient, keyof RedisCommands> & RedisCommands & 
 export function notAClient(value: unknown): string | undefined {
   if (typeof value !== 'object' || value === null) return 'it is no object'
   const client = value as Record<string, unknown>
-  for (const method of ['defineCommand', 'duplicate', 'pipeline', 'on', 'off', 'connect', 'disconnect', 'ping']) {
+  for (const method of ['defineCommand', 'duplicate', 'on', 'off', 'connect', 'disconnect', 'ping']) {
     if (typeof client[method] !== 'function') return `it has no method ${method}()`
   }
   return typeof client.status === 'string' ? undefined : 'it has no status'

@@ -6,6 +6,7 @@ import { randomInt } from 'node:crypto'
 import type { Deadline, Raise, SharedLookup, SharedTier } from '../cache/tiers.ts'
 import { ForeignKeys } from './foreign-keys.ts'
 import { channelOf, entryKey, epochKey, spaceOf } from './keys.ts'
+import { Lookups, type Send } from './lookups.ts'
 import { encodeCause } from './messages.ts'
 import type { Commands } from './redis-client.ts'
 import { RedisLink, type RedisLinkOptions } from './redis-link.ts'
@@ -28,6 +29,7 @@ export class RedisTier implements SharedTier {
   readonly #link: RedisLink
   readonly #isCluster: boolean
   readonly #foreignKeys: ForeignKeys | undefined
+  readonly #lookups: Lookups
   /** Tags whose epoch was opened lately, so that its life was renewed. */
   #opened = new Map<string, number>()
 
@@ -42,6 +44,7 @@ export class RedisTier implements SharedTier {
       const [client, link, isCluster] = [this.#client, this.#link, this.#isCluster]
       this.#foreignKeys = new ForeignKeys({ ...options, client, link, isCluster, deadline })
     }
+    this.#lookups = new Lookups((...batch) => this.#sendLookups(...batch), options.redisTimeoutMs / 10)
     defineScripts(options.client)
   }
 
@@ -113,18 +116,24 @@ export class RedisTier implements SharedTier {
       )
       return { epochs, ...entry }
     }
-    const [ttlMs, values] = await this.#link.run('lookup', deadline, async () => {
+    return await this.#lookups.look(key, tags, deadline)
+  }
+
+  async #sendLookups(
+    keys: readonly string[],
+    tags: readonly string[],
+    deadline: Deadline,
+  ): Promise<Awaited<ReturnType<Send>>> {
+    const epochKeys = tags.map((tag) => this.epochKey(tag))
+    const [ttlsMs, values] = await this.#link.run('lookup', deadline, () =>
       // PTTL first: an entry replaced in between then gets too short a life, never too long a one.
-      const pipeline = this.#client.pipeline()
-      pipeline.pttl(key)
-      pipeline.mgetBuffer(key, ...tags.map((tag) => this.epochKey(tag)))
-      const replies = (await pipeline.exec()) ?? []
-      for (const [error] of replies) if (error) throw error
-      return replies.map(([, reply]) => reply) as [number, (Buffer | null)[]]
-    })
-    const [envelope, ...numbers] = values
-    const epochs = await this.#openMissing(tags, numbers.map(toEpoch), deadline)
-    return { epochs, envelope: envelope ?? undefined, ttlMs }
+      Promise.all([
+        Promise.all(keys.map((key) => this.#client.pttl(key))),
+        this.#client.mgetBuffer(...keys, ...epochKeys),
+      ]),
+    )
+    const epochs = await this.#openMissing(tags, values.slice(keys.length).map(toEpoch), deadline)
+    return { ttlsMs, envelopes: values, epochs }
   }
 
   async readEpochs(tags: readonly string[], deadline: Deadline): Promise<readonly (number | undefined)[]> {
@@ -249,16 +258,18 @@ export class RedisTier implements SharedTier {
     token: string,
     ttlMs: number,
     deadline: Deadline,
-  ): Promise<boolean> {
+  ): Promise<{ held: boolean; envelope: Buffer | undefined; ttlMs: number }> {
     const key = this.#lockKey(type, hash, stampsHash)
     const px = Math.max(1, Math.ceil(ttlMs))
     let asked: Promise<unknown> | undefined
     try {
-      const reply = await this.#link.run('lock', deadline, () => {
+      return await this.#link.run('lock', deadline, async () => {
         asked = this.#client.set(key, `${this.#options.workerId}:${token}`, 'PX', px, 'NX')
-        return asked as Promise<unknown>
+        // One server answers in the order of asking; the nodes of a cluster know of no order between them.
+        if (this.#isCluster) await asked
+        const [reply, entry] = await Promise.all([asked, this.#fetch(this.entryKey(type, hash))])
+        return { held: reply !== null, ...entry }
       })
-      return reply !== null
     } catch (error) {
       // Set after all, when nobody here waits for it any more: it would hold up the others for its whole life.
       asked?.then(() => this.#client.registryCacheUnlock(key, `${this.#options.workerId}:${token}`)).catch(() => {})

@@ -182,10 +182,13 @@ export class ModelTier implements SharedTier {
     token: string,
     ttlMs: number,
     deadline: Deadline,
-  ): Promise<boolean> {
+  ): Promise<{ held: boolean; envelope: Buffer | undefined; ttlMs: number }> {
     const { store, worker } = this.#options
     const key = `${type}:${hash}:${stampsHash}`
-    return await this.#request('lock', deadline, false, () => store.lock(key, `${worker}:${token}`, ttlMs))
+    return await this.#request('lock', deadline, false, () => ({
+      held: store.lock(key, `${worker}:${token}`, ttlMs),
+      ...store.get(`${type}:${hash}`),
+    }))
   }
 
   async unlock(type: string, hash: string, stampsHash: string, token: string, deadline: Deadline): Promise<void> {

@@ -1,0 +1,83 @@
+/*
+ * Lookups of one turn of the event loop go to Redis together: one MGET for all their entries and epochs, behind a PTTL for
+ * each entry. Readers come in bursts, and what a command costs this process is paid once for all of them
+ * (bench/questions/shared-hit.js). Knows no keys' meaning; not for Cluster, where they live in different slots.
+ */
+import type { Deadline } from '../cache/tiers.ts'
+
+/** One round trip: what is there in the order of `keys`, and of `tags`. */
+export type Send = (
+  keys: readonly string[],
+  tags: readonly string[],
+  deadline: Deadline,
+) => Promise<{
+  readonly ttlsMs: readonly number[]
+  readonly envelopes: readonly (Buffer | null | undefined)[]
+  readonly epochs: readonly (number | undefined)[]
+}>
+
+export interface Found {
+  readonly envelope: Buffer | undefined
+  readonly ttlMs: number
+  readonly epochs: readonly (number | undefined)[]
+}
+
+interface Batch {
+  readonly keys: Map<string, number>
+  readonly tags: Map<string, number>
+  /** The earliest of its readers' deadlines. */
+  deadline: Deadline
+  readonly reply: ReturnType<Send>
+}
+
+/** Replies come in order: more than so many entries in one would let the first wait for the last. */
+const MOST_KEYS = 32
+
+export class Lookups {
+  readonly #send: Send
+  readonly #slackMs: number
+  #next: Batch | undefined
+
+  /** `slackMs`: readers whose deadlines differ by more do not share a trip. */
+  constructor(send: Send, slackMs: number) {
+    this.#send = send
+    this.#slackMs = slackMs
+  }
+
+  async look(key: string, tags: readonly string[], deadline: Deadline): Promise<Found> {
+    const batch = this.#joinable(deadline) ?? this.#prepare(deadline)
+    const at = place(batch.keys, key)
+    const places = tags.map((tag) => place(batch.tags, tag))
+    const { envelopes, ttlsMs, epochs } = await batch.reply
+    return {
+      envelope: envelopes[at] ?? undefined,
+      ttlMs: ttlsMs[at] ?? 0,
+      epochs: places.map((i) => epochs[i]),
+    }
+  }
+
+  #joinable(deadline: Deadline): Batch | undefined {
+    const batch = this.#next
+    if (batch === undefined || batch.keys.size >= MOST_KEYS || batch.deadline.recovering !== deadline.recovering) return
+    if (Math.abs(batch.deadline.atMs - deadline.atMs) > this.#slackMs) return
+    if (deadline.atMs < batch.deadline.atMs) batch.deadline = deadline
+    return batch
+  }
+
+  #prepare(deadline: Deadline): Batch {
+    const reply = new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
+      if (this.#next === batch) this.#next = undefined
+      return this.#send([...batch.keys.keys()], [...batch.tags.keys()], batch.deadline)
+    })
+    const batch: Batch = { keys: new Map(), tags: new Map(), deadline, reply }
+    this.#next = batch
+    return batch
+  }
+}
+
+function place(places: Map<string, number>, name: string): number {
+  const known = places.get(name)
+  if (known !== undefined) return known
+  places.set(name, places.size)
+  return places.size - 1
+}
