@@ -22,7 +22,9 @@ export class Flight {
   readonly stamps: Stamps
   /** How it ended; never rejects. */
   readonly landed: Promise<Landing>
-  followers = 0
+  /** When its handler started, by the monotonic clock. */
+  startedAtMs: number | undefined
+  isFollowed = false
   #resolve: ((landing: Landing) => void) | undefined
   readonly #onLand: () => void
 
@@ -70,7 +72,9 @@ export class Flights {
   /** The open flight of this key with exactly these stamps. */
   find(key: string, stamps: Stamps): Flight | undefined {
     const flight = this.#open.get(key)
-    return flight?.isOpen && areSame(flight.stamps, stamps) ? flight : undefined
+    if (flight === undefined || !areSame(flight.stamps, stamps)) return undefined
+    if (this.#leftMs(flight) <= 0) flight.land({ kind: 'overdue' })
+    return flight.isOpen ? flight : undefined
   }
 
   /** Opens a flight; an older one of the key goes on for those who are in it. */
@@ -84,9 +88,28 @@ export class Flights {
 
   /** The handler runs from now on: a silent one keeps followers no longer than the bound. */
   handlerStarted(flight: Flight): void {
+    flight.startedAtMs = this.#clock.monotonic()
+    if (flight.isFollowed) this.#bound(flight)
+  }
+
+  /** How it ends. Only a flight that somebody waits for needs a timer. */
+  follow(flight: Flight): Promise<Landing> {
+    const isFirst = !flight.isFollowed
+    flight.isFollowed = true
+    if (isFirst && flight.startedAtMs !== undefined) this.#bound(flight)
+    return flight.landed
+  }
+
+  #bound(flight: Flight): void {
     if (!flight.isOpen) return
-    const timer = this.#clock.setTimeout(() => flight.land({ kind: 'overdue' }), this.#boundMs)
+    const timer = this.#clock.setTimeout(() => flight.land({ kind: 'overdue' }), Math.max(0, this.#leftMs(flight)))
     void flight.landed.then(() => this.#clock.clearTimeout(timer))
+  }
+
+  /** Of the time that its handler may keep followers waiting. */
+  #leftMs(flight: Flight): number {
+    const { startedAtMs } = flight
+    return startedAtMs === undefined ? Infinity : startedAtMs + this.#boundMs - this.#clock.monotonic()
   }
 }
 

@@ -98,7 +98,7 @@ export class Values {
         this.#counters.of(type).coalesced++
       }
       const sinceMs = clock.monotonic()
-      const landing = await joined.landed
+      const landing = await flights.follow(joined)
       deadline = putOff(deadline, clock, sinceMs)
       const isOurs = landing.kind === 'answered' && (await this.#cache.confirm(wanted, landing.entry, deadline))
       if (isOurs) return parse(landing.entry) as T

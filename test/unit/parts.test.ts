@@ -243,15 +243,36 @@ describe('flights', () => {
     await clock.advanceAsync(60_000)
     expect(flight.isOpen, 'before the handler started').to.equal(true)
     flights.handlerStarted(flight)
-    await clock.advanceAsync(4999)
+    await clock.advanceAsync(2000)
+    const landing = flights.follow(flight)
+    await clock.advanceAsync(2999)
     expect(flight.isOpen).to.equal(true)
     await clock.advanceAsync(1)
-    expect([(await flight.landed).kind, flights.size]).to.deep.equal(['overdue', 0])
+    expect([(await landing).kind, flights.size]).to.deep.equal(['overdue', 0])
+  })
+
+  it('are overdue for those who wait since before the handler started', async () => {
+    const flight = flights.lead('a', stamps(1))
+    const landing = flights.follow(flight)
+    flights.handlerStarted(flight)
+    await clock.advanceAsync(5000)
+    expect((await landing).kind).to.equal('overdue')
+  })
+
+  it('are joined by nobody once they are overdue, and keep no timer while nobody waits', async () => {
+    const flight = flights.lead('a', stamps(1))
+    flights.handlerStarted(flight)
+    expect(clock.pending).to.equal(0)
+    await clock.advanceAsync(4999)
+    expect(flights.find('a', stamps(1))).to.equal(flight)
+    await clock.advanceAsync(1)
+    expect([flights.find('a', stamps(1)), (await flight.landed).kind]).to.deep.equal([undefined, 'overdue'])
   })
 
   it('leave no timer behind', async () => {
     const flight = flights.lead('a', stamps(1))
     flights.handlerStarted(flight)
+    void flights.follow(flight)
     flight.land({ kind: 'empty' })
     flights.handlerStarted(flight)
     await settle()
