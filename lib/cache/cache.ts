@@ -57,8 +57,8 @@ const MAX_ATTEMPTS = 4
 
 export class Cache {
   readonly options: CacheOptions
-  /** Lookups on the wire, by key; each gives the hash under which nothing was found. */
-  readonly #lookups = new Map<string, Promise<string | undefined>>()
+  /** Lookups on the wire, by key. */
+  readonly #lookups = new Map<string, Promise<Reading | undefined>>()
 
   constructor(options: CacheOptions) {
     this.options = options
@@ -69,6 +69,11 @@ export class Cache {
     const entry = this.#inMemory(wanted, nowMs)
     if (!entry) return undefined
     return nowMs < entry.deleteAtMs && this.#isKnownCurrent(entry, wanted, nowMs) ? entry : undefined
+  }
+
+  /** Step 4 at once where there is no shared tier, so nothing to wait for. */
+  readAlone(wanted: Wanted): Reading | undefined {
+    return this.options.shared === undefined ? this.#fromMemoryAlone(wanted) : undefined
   }
 
   /** Steps 2 to 4. Never rejects, and never takes longer than the deadline. */
@@ -237,17 +242,22 @@ export class Cache {
     const key = `${wanted.type}:${wanted.hash}`
     const first = this.#lookups.get(key)
     if (first) {
-      const lookedUp = await before(this.options.clock, deadline, first, undefined)
+      const reading = await before(this.options.clock, deadline, first, undefined)
       const entry = this.find(wanted)
       if (entry && this.options.clock.monotonic() < entry.staleAtMs) return { entry, tier: 'memory' }
+      const lookedUp = reading && 'hash' in reading ? reading.hash : undefined
       const isSame =
         lookedUp === this.#resolve(wanted) && this.#unknown(wanted.tags, wanted.maxStalenessMs).length === 0
       if (isSame) return this.#missed(wanted, 'both', false, entry)
     }
     const lookup = this.#lookUp(shared, wanted, deadline)
-    const done = lookup.then((reading) => (reading && 'hash' in reading ? reading.hash : undefined))
-    if (!first) this.#lookups.set(key, done)
-    return await lookup.finally(() => this.#lookups.get(key) === done && this.#lookups.delete(key))
+    if (first) return await lookup
+    this.#lookups.set(key, lookup)
+    try {
+      return await lookup
+    } finally {
+      this.#lookups.delete(key)
+    }
   }
 
   /** Step 3: epochs and entry in one trip; a second one where the answer varies by headers that were not known here. */

@@ -89,7 +89,7 @@ export function makeEntry(
     storedAtMs,
     staleAtMs: storedAtMs + content.ttlMs,
     deleteAtMs,
-    bytes: content.body.byteLength + headBytes(content, stamps) + originBytes(origin),
+    bytes: content.body.byteLength + headCost(content, stamps) + originBytes(origin),
     prepared: undefined,
     hits: 0,
     origin,
@@ -107,7 +107,7 @@ export function isFresh(entry: Entry, nowMs: number): boolean {
 /** Objects, arrays, the map's slot and the prepared head cost about this much beside the bytes that are counted. */
 const OBJECT_BYTES = 640
 
-function headBytes(content: Content, stamps: Stamps): number {
+function headCost(content: Content, stamps: Stamps): number {
   let bytes = OBJECT_BYTES
   for (const [name, value] of content.headers) bytes += 2 * (name.length + String(value).length) + 48
   for (const tag of stamps.tags) bytes += tag.length + 32
@@ -126,28 +126,27 @@ const PREFIX_BYTES = MAGIC.byteLength + 4
 
 /** The envelope of an entry. Shape: `ERC1`, u32 big-endian length of the head, head (JSON, UTF-8), body. */
 export function encodeEntry(content: Content, stamps: Stamps): Buffer {
-  const head = Buffer.from(
-    JSON.stringify([
-      content.kind,
-      stamps.tags,
-      stamps.epochs,
-      content.status,
-      content.headers,
-      content.removed,
-      content.vary,
-      content.shareable,
-      content.ttlMs,
-      content.staleWhileRevalidateMs,
-      content.staleIfErrorMs,
-      content.initialAgeMs,
-      content.body.byteLength,
-    ]),
-  )
-  const envelope = Buffer.allocUnsafe(PREFIX_BYTES + head.byteLength + content.body.byteLength)
+  const head = JSON.stringify([
+    content.kind,
+    stamps.tags,
+    stamps.epochs,
+    content.status,
+    content.headers,
+    content.removed,
+    content.vary,
+    content.shareable,
+    content.ttlMs,
+    content.staleWhileRevalidateMs,
+    content.staleIfErrorMs,
+    content.initialAgeMs,
+    content.body.byteLength,
+  ])
+  const headBytes = Buffer.byteLength(head)
+  const envelope = Buffer.allocUnsafe(PREFIX_BYTES + headBytes + content.body.byteLength)
   MAGIC.copy(envelope)
-  envelope.writeUInt32BE(head.byteLength, MAGIC.byteLength)
-  head.copy(envelope, PREFIX_BYTES)
-  content.body.copy(envelope, PREFIX_BYTES + head.byteLength)
+  envelope.writeUInt32BE(headBytes, MAGIC.byteLength)
+  envelope.write(head, PREFIX_BYTES)
+  envelope.set(content.body, PREFIX_BYTES + headBytes)
   return envelope
 }
 

@@ -96,7 +96,6 @@ export class CacheMiddleware {
         }
       }
     }
-    this.#mark(req, res)
     decision.wanted.origin = originOf(req, route, decision.scope)
     see(this.#options.seen, req, decision.wanted.origin)
     this.#look(exchange).catch((cause: unknown) => {
@@ -105,7 +104,7 @@ export class CacheMiddleware {
     })
   }
 
-  /** For those behind us; on a hit there is nobody. */
+  /** For those behind us. */
   #mark(req: CacheRequest, res: CacheResponse): void {
     takeCharge(res)
     notePassage(req, this.#options.route.type)
@@ -115,6 +114,7 @@ export class CacheMiddleware {
   #pass(exchange: Exchange): void {
     if (exchange.isPassed || isOver(exchange.res)) return
     exchange.isPassed = true
+    this.#mark(exchange.req, exchange.res)
     exchange.next()
   }
 
@@ -137,8 +137,12 @@ export class CacheMiddleware {
     this.#options.checkSubscriber()
     let deadline = cache.deadline()
     for (let waits = 0; ; ) {
-      const reading = decision.refresh ? await cache.stampsNow(wanted, deadline) : await cache.read(wanted, deadline)
-      if (isOver(res)) return
+      // Without Redis this waits for nothing: the handler runs in the same turn as it would without a cache.
+      let reading = decision.refresh ? undefined : cache.readAlone(wanted)
+      if (reading === undefined) {
+        reading = decision.refresh ? await cache.stampsNow(wanted, deadline) : await cache.read(wanted, deadline)
+        if (isOver(res)) return
+      }
       if ('entry' in reading) return this.#hit(exchange, reading.entry, reading.tier)
       if (reading.isDown && reading.reach === 'none') return this.#bypass(res, () => this.#pass(exchange), 'redis-down')
       if (decision.onlyIfCached) return this.#gatewayTimeout(exchange)
@@ -152,7 +156,7 @@ export class CacheMiddleware {
         return this.#hit(exchange, reading.stale, 'memory', STALE)
       }
       const sinceMs = clock.monotonic()
-      const landing = await flight.landed
+      const landing = await flights.follow(flight)
       if (isOver(res)) return
       deadline = putOff(deadline, clock, sinceMs)
       if (landing.kind === 'unshareable') marks.set(key)
@@ -238,7 +242,8 @@ export class CacheMiddleware {
     const { cache, fleet } = this.#options
     const { req, res, decision } = exchange
     const stale = missed.stale && this.#mayServeStale(exchange, missed.stale) ? missed.stale : undefined
-    const turn = flight ? await fleet.turn(decision.wanted, missed, deadline, stale) : undefined
+    const hasToAsk = flight !== undefined && cache.options.shared !== undefined
+    const turn = hasToAsk ? await fleet.turn(decision.wanted, missed, deadline, stale) : undefined
     if (turn?.entry) {
       flight?.land(answered(turn.entry, decision.wanted))
       if (isOver(res)) return
@@ -246,9 +251,9 @@ export class CacheMiddleware {
         ? this.#hit(exchange, stale, 'memory', STALE)
         : this.#hit(exchange, turn.entry, 'redis')
     }
-    if (isOver(res)) {
+    if (turn && isOver(res)) {
       flight?.land({ kind: 'abandoned' })
-      turn?.done()
+      turn.done()
       return
     }
     if (decision.credential === undefined) this.#countMiss(exchange, false)

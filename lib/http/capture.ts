@@ -43,6 +43,7 @@ export interface CaptureHooks {
 }
 
 type Headers = OutgoingHttpHeaders
+const NO_NAMES: readonly string[] = []
 type Send = (this: CacheResponse, ...args: unknown[]) => unknown
 type End = (this: CacheResponse, ...args: unknown[]) => CacheResponse
 type Write = (this: CacheResponse, ...args: unknown[]) => boolean
@@ -50,7 +51,7 @@ type WriteHead = (this: CacheResponse, ...args: unknown[]) => CacheResponse
 
 export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHooks): void {
   const before = snapshot(res)
-  const spelling = rawNames(res)
+  const spelling = hooks.onServerError === undefined ? NO_NAMES : rawNames(res)
   const { statusMessage } = res
   const send = res.send as Send | undefined
   const writeHead = res.writeHead as WriteHead
@@ -75,21 +76,23 @@ export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHoo
   }
 
   const sendWatched = (body: unknown): unknown => {
-    const hadEnd = Object.hasOwn(res, 'end')
     const end = res.end as End
+    // Only a conditional request can be fresh.
+    const isConditional = isConditionalRequest(req)
+    let isWatching = true
     const unwatch = (): void => {
-      if (hadEnd) res.end = end as typeof res.end
-      else delete (res as { end?: unknown }).end
-      delete (req as { fresh?: unknown }).fresh
+      isWatching = false
+      if (isConditional) delete (req as { fresh?: unknown }).fresh
     }
-    Object.defineProperty(req, 'fresh', { configurable: true, value: false })
+    if (isConditional) Object.defineProperty(req, 'fresh', { configurable: true, value: false })
+    // It stays, and lets everything pass once it has watched: taking a property away again makes all that follows slower.
     res.end = function watchedEnd(...args: unknown[]): CacheResponse {
+      if (!isWatching) return end.apply(res, args)
       unwatch()
-      const [chunk, encoding] = args
       if (res.headersSent) return end.apply(res, args)
-      draft = takeDown(res, before, toBuffer(chunk, encoding))
+      draft = takeDown(res, before, toBuffer(args[0], args[1], typeof body === 'string'))
       if (draft.status >= 500 && replaceError()) return res
-      if (isConditionalHit(req, draft)) {
+      if (isConditional && isConditionalHit(req, draft)) {
         res.statusCode = 304
         for (const name of ['Content-Type', 'Content-Length', 'Transfer-Encoding']) res.removeHeader(name)
         return end.call(res)
@@ -99,7 +102,7 @@ export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHoo
     try {
       return (send as Send).call(res, body)
     } finally {
-      if (res.end !== end) unwatch()
+      if (isWatching) unwatch()
     }
   }
 
@@ -173,8 +176,11 @@ export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHoo
 
 /** Lists are copied: `appendHeader` adds to the very list that `getHeaders` gives. */
 function snapshot(res: CacheResponse): OutgoingHttpHeaders {
-  const headers: OutgoingHttpHeaders = { ...res.getHeaders() }
-  for (const [name, value] of Object.entries(headers)) if (Array.isArray(value)) headers[name] = [...value]
+  const headers = res.getHeaders()
+  for (const name in headers) {
+    const value = headers[name]
+    if (Array.isArray(value)) headers[name] = [...value]
+  }
   return headers
 }
 
@@ -236,19 +242,27 @@ function isSame(a: number | string | readonly string[], b: number | string | rea
   )
 }
 
-/** A copy, since the handler may go on to use its buffer; and one of its own, since a slice of Node's pool would keep all of that. */
-function toBuffer(chunk: unknown, encoding: unknown): Buffer {
+/**
+ * The handler may go on to use its buffer, and a slice of Node's pool would keep all of that: a copy, but of what Express
+ * itself has just made of a string, in memory of its own.
+ */
+function toBuffer(chunk: unknown, encoding: unknown, isOfString: boolean): Buffer {
   const bytes =
     typeof chunk === 'string' ? Buffer.from(chunk, typeof encoding === 'string' ? (encoding as 'utf8') : 'utf8') : chunk
   if (!(bytes instanceof Uint8Array)) return Buffer.alloc(0)
+  if (isOfString && Buffer.isBuffer(bytes) && bytes.buffer.byteLength === bytes.byteLength) return bytes
   const copy = Buffer.allocUnsafeSlow(bytes.byteLength)
   copy.set(bytes)
   return copy
 }
 
+function isConditionalRequest({ headers }: CacheRequest): boolean {
+  return headers['if-none-match'] !== undefined || headers['if-modified-since'] !== undefined
+}
+
 function isConditionalHit(req: CacheRequest, draft: Draft): boolean {
+  if (draft.status < 200 || draft.status > 299) return false
   const { 'if-none-match': inm, 'if-modified-since': ims } = req.headers
-  if ((inm === undefined && ims === undefined) || draft.status < 200 || draft.status > 299) return false
   const etag = draft.head.get('etag')
   return isNotModified(inm, ims, typeof etag === 'string' ? etag : undefined, toTime(draft.head.get('last-modified')))
 }

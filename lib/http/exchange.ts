@@ -78,5 +78,5 @@ export function takeCharge(res: CacheResponse): void {
 
 /** Somebody answered, or the client went away, while we waited. */
 export function isOver(res: CacheResponse): boolean {
-  return res.headersSent || res.destroyed || res.writableEnded
+  return read(res, 'headersSent') || read(res, 'destroyed')
 }

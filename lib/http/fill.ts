@@ -20,6 +20,8 @@ export class Fill {
   readonly #flight: Flight | undefined
   /** Gives up the turn among the workers. */
   readonly #done: (() => void) | undefined
+  /** The last one, for when it is asked for again in the same circumstances. */
+  #judged: { readonly draft: Draft; readonly setsCookie: boolean; readonly verdict: Verdict } | undefined
 
   constructor(
     context: RouteContext,
@@ -136,6 +138,8 @@ export class Fill {
 
   #judge(draft: Draft, setsCookie: boolean, encodedBehindUs: boolean): Verdict {
     const { route, name, clock, warn } = this.#context
+    const before = this.#judged
+    if (!encodedBehindUs && before?.draft === draft && before.setsCookie === setsCookie) return before.verdict
     const { req, decision } = this.#exchange
     const hasLateUser = route.scope === undefined && decision.credential === undefined && identityOf(req) !== undefined
     if (hasLateUser) {
@@ -152,7 +156,7 @@ export class Fill {
         name,
       )
     }
-    return judge(draft, route, {
+    const verdict = judge(draft, route, {
       credential: decision.credential,
       hasLateUser,
       setsCookie,
@@ -161,6 +165,8 @@ export class Fill {
       nowMs: clock.now(),
       random: route.jitter === 0 ? 0 : Math.random(),
     })
+    if (!encodedBehindUs) this.#judged = { draft, setsCookie, verdict }
+    return verdict
   }
 
   /** What Cache-Status says of an answer that the handler made. The last moment: what comes after the head it can not know. */

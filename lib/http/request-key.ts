@@ -39,7 +39,8 @@ export function requestHash(
 function canonicalUrl(req: CacheRequest, route: RouteOptions): string | { readonly bypass: string } {
   try {
     const query = chosenQuery(req, route)
-    return query === undefined ? { bypass: 'query' } : canonical([pathOf(req), query])
+    if (query === undefined) return { bypass: 'query' }
+    return `[${JSON.stringify(pathOf(req))},${isFlat(query) ? canonicalFlat(query) : canonical(query)}]`
   } catch {
     // A parser that throws, or gives what no JSON holds.
     return { bypass: 'query-error' }
@@ -78,12 +79,12 @@ export function callersHash(
 }
 
 function targetHash(target: string, req: CacheRequest, route: RouteOptions, scope: string | undefined): string {
-  return hash32(`["response",${target},${canonical([scopeOf(route, scope), headersOf(req, route.vary)])}]`)
+  return hash32(`["response",${target},${JSON.stringify([scopeOf(route, scope), headersOf(req, route.vary)])}]`)
 }
 
 /** The hash of the variant for this request's values of the headers that answers vary by. */
 export function variantHash(hash: string, names: readonly string[], req: CacheRequest): string {
-  return hash32(canonical(['variant', hash, headersOf(req, names)]))
+  return hash32(JSON.stringify(['variant', hash, headersOf(req, names)]))
 }
 
 /**
@@ -111,13 +112,27 @@ function isOfParser(req: CacheRequest, memo: Memo): boolean {
   return memo.parser === parser
 }
 
+/** As most queries are: names with a text each. */
+function isFlat(query: unknown): query is Readonly<Record<string, string>> {
+  if (typeof query !== 'object' || query === null || Array.isArray(query)) return false
+  for (const name in query) if (typeof (query as Record<string, unknown>)[name] !== 'string') return false
+  return true
+}
+
+/** The same text as `canonical` gives, without its walk. */
+function canonicalFlat(query: Readonly<Record<string, string>>): string {
+  const names = Object.keys(query)
+  if (names.length > 1) names.sort()
+  return `{${names.map((name) => `${JSON.stringify(name)}:${JSON.stringify(query[name])}`).join()}}`
+}
+
 function pathOf(req: CacheRequest): string {
-  return (req.baseUrl ?? '') + (req.path ?? '')
+  return (read(req, 'baseUrl') ?? '') + (read(req, 'path') ?? '')
 }
 
 /** The parameters that count; undefined when there is one that the route does not allow. Read once: a getter parses. */
 function chosenQuery(req: CacheRequest, { allow, ignore }: RouteOptions): unknown {
-  const { query } = req
+  const query = read(req, 'query')
   if (typeof query !== 'object' || query === null) return query ?? {}
   if (allow === undefined && ignore.size === 0) return query
   const chosen: [string, unknown][] = []

@@ -48,7 +48,8 @@ export function makeForm(
 /** What is kept on an entry for its replay. */
 interface Prepared {
   readonly identity: Form
-  readonly modifiedAt: number | undefined
+  /** Undefined until a condition asks for it, null where there is none. */
+  modifiedAt: number | null | undefined
 }
 
 /** What an answer depends on beside the entry: of the request, or read from it already. */
@@ -77,7 +78,7 @@ export function respond(
     addVary(res, spelledVary(form.headers))
     merged = [...merged, 'vary']
   }
-  if (isConditional && isNotModified(inm, ims, form.etag, preparedOf(entry).modifiedAt)) {
+  if (isConditional && isNotModified(inm, ims, form.etag, modifiedAt(entry))) {
     for (const name of OF_A_BODY) res.removeHeader(name)
     form.bare ??= without(head, OF_A_BODY)
     res.writeHead(304, merged.length === 0 ? form.bare : without(form.bare, merged))
@@ -100,16 +101,27 @@ export function identityOf(entry: Entry): Form {
 
 function preparedOf(entry: Entry): Prepared {
   if (entry.prepared !== undefined) return entry.prepared as Prepared
-  const get = (wanted: string): HeaderValue | undefined =>
-    entry.headers.find(([name]) => name.toLowerCase() === wanted)?.[1]
-  const etag = get('etag')
-  const prepared: Prepared = {
-    identity: makeForm(entry.body, entry.headers, typeof etag === 'string' ? etag : undefined, undefined),
-    // RFC 9111 section 4.3.2: without Last-Modified the Date of the stored response counts.
-    modifiedAt: toTime(get('last-modified')) ?? toTime(get('date')),
-  }
+  const etag = headerOf(entry, 'etag')
+  const identity = makeForm(entry.body, entry.headers, typeof etag === 'string' ? etag : undefined, undefined)
+  const prepared: Prepared = { identity, modifiedAt: undefined }
   entry.prepared = prepared
   return prepared
+}
+
+/** RFC 9111 section 4.3.2: without Last-Modified the Date of the stored response counts. */
+function modifiedAt(entry: Entry): number | undefined {
+  const prepared = preparedOf(entry)
+  if (prepared.modifiedAt === undefined) {
+    prepared.modifiedAt = toTime(headerOf(entry, 'last-modified')) ?? toTime(headerOf(entry, 'date')) ?? null
+  }
+  return prepared.modifiedAt ?? undefined
+}
+
+function headerOf(entry: Entry, wanted: string): HeaderValue | undefined {
+  for (const [name, value] of entry.headers) {
+    if (name.length === wanted.length && name.toLowerCase() === wanted) return value
+  }
+  return undefined
 }
 
 function headOf(entry: Entry, form: Form, outcome: Outcome, nowMs: number, headers: boolean): OutgoingHttpHeaders {

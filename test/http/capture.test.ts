@@ -289,7 +289,8 @@ forEachExpress((_name, framework) => {
           next()
           if (!res.headersSent) res.status(503).json({ error: 'too slow' })
         })
-        app.get('/x', cached(), (_req, res) => {
+        // It asks for the epochs first, which takes a turn of the event loop.
+        app.get('/x', cached({ refresh: () => true }), (_req, res) => {
           runs++
           res.json(LIST)
         })
