@@ -139,18 +139,16 @@ export class Dashboard {
   }
 
   async #stream(req: CacheRequest, res: ServerResponse): Promise<void> {
+    const snapshot = await this.#snapshot(req, res)
+    if (isOver(res)) return
     const { maxStreams } = this.#options
-    const full = (): void => {
-      if (this.#streams.size < maxStreams) return
+    // Counted when nothing more is waited for: of many that come at once, no more than these get in.
+    if (this.#streams.size >= maxStreams) {
       const message = `${maxStreams} pages are open already; close one, or raise maxStreams.`
       throw new Refusal(503, 'ERR_DASHBOARD_STREAMS', message, { 'Retry-After': '10' })
     }
-    full()
-    const snapshot = await this.#snapshot(req, res)
-    if (isOver(res)) return
-    full()
-    if (req.method === 'HEAD') return void res.end()
-    this.#streams.open(res, frame('snapshot', snapshot))
+    if (req.method === 'HEAD') res.end()
+    else this.#streams.open(res, frame('snapshot', snapshot))
   }
 
   async #preview(req: CacheRequest, res: ServerResponse): Promise<void> {

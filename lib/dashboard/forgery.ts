@@ -49,7 +49,7 @@ export function tokenFor(req: CacheRequest, res: ServerResponse): string {
   const [known] = tokensOf(req)
   if (known !== undefined) return known
   const token = randomBytes(32).toString('base64url')
-  const isSecure = 'encrypted' in req.socket || req.headers['x-forwarded-proto'] === 'https'
+  const isSecure = 'encrypted' in req.socket || /^https\b/i.test(String(req.headers['x-forwarded-proto']))
   res.appendHeader('Set-Cookie', `${COOKIE}=${token}; HttpOnly; SameSite=Strict${isSecure ? '; Secure' : ''}`)
   return token
 }
