@@ -4,11 +4,12 @@
  * it is configured (imports are hoisted); they read it at their first request.
  */
 import { OptionError } from './errors.ts'
-import type { Handler } from './http/exchange.ts'
+import type { CacheRequest, CacheResponse, Handler } from './http/exchange.ts'
 import { type InvalidateOnOptions, resolveInvalidateOn } from './http/invalidate-on.ts'
+import { markMounted } from './http/mounting.ts'
 import { type CacheMiddlewareOptions, checkRouteOptions } from './http/route-options.ts'
 import { type RegistryCacheOptions, resolveOptions } from './options.ts'
-import { createRegistryCache, type RegistryCache, type RegistryCacheMiddleware } from './registry-cache.ts'
+import { createRegistryCache, mountingOf, type RegistryCache, type RegistryCacheMiddleware } from './registry-cache.ts'
 
 interface DefaultState {
   options: RegistryCacheOptions | undefined
@@ -62,6 +63,7 @@ export function registryCacheMiddleware(options: CacheMiddlewareOptions): Regist
     resolveInvalidateOn(first, rest)
     return deferred(() => defaultCache().invalidateOn({ ...own, types: own.types ?? [options.type] }))
   }
+  markMounted(registryCache, options.type, () => made !== undefined)
   return Object.assign(registryCache, { invalidateOn: ownInvalidateOn })
 }
 
@@ -113,10 +115,23 @@ export function attachSubscriber(server: ServerLike): Promise<void> {
   const cache = defaultCache()
   if (!servers.has(server)) {
     servers.add(server)
+    watchMounting(server, cache)
     server.once('close', () => {
       servers.delete(server)
       if (servers.size === 0) void cache.stop()
     })
   }
   return cache.start()
+}
+
+/** Nothing of ours runs for a request that no middleware of ours meets: the first ones are looked at here. */
+function watchMounting(server: ServerLike, cache: RegistryCache): void {
+  const mounting = mountingOf.get(cache)
+  const { on, off } = server as { on?: unknown; off?: unknown }
+  if (!mounting || typeof on !== 'function' || typeof off !== 'function') return
+  const look = (req: CacheRequest, res: CacheResponse): void => {
+    if (mounting.isWatching) mounting.watch(req, res)
+    else off.call(server, 'request', look)
+  }
+  on.call(server, 'request', look)
 }

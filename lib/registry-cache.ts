@@ -32,6 +32,7 @@ import {
   makeInvalidateOn,
   resolveInvalidateOn,
 } from './http/invalidate-on.ts'
+import { Mounting, markMounted } from './http/mounting.ts'
 import type { RouteContext } from './http/route-context.ts'
 import { type CacheMiddlewareOptions, type RouteOptions, resolveRouteOptions } from './http/route-options.ts'
 import { makeSeen } from './http/seen.ts'
@@ -45,6 +46,7 @@ import {
   TTL,
   TYPE_NAME,
 } from './options.ts'
+import { checkClient, checkMode, warnUnreachable } from './startup-checks.ts'
 import { countsOf, type RegistryCacheCounts, type RegistryCacheStats, type StatsParts, statsOf } from './stats.ts'
 import type { FleetView, FleetWorker } from './tiers/fleet-view.ts'
 import { Heartbeats } from './tiers/heartbeats.ts'
@@ -95,6 +97,7 @@ export class RegistryCache {
   readonly #counters = new Counters()
   readonly #events = new Events()
   readonly #upkeep: Upkeep
+  readonly #mounting: Mounting
   readonly #inspection: Inspection
   readonly #description: Description
   readonly #workerId = randomBytes(6).toString('hex')
@@ -137,7 +140,10 @@ export class RegistryCache {
         sweepForeignKeys: resolved.sweepForeignKeys,
         recover: () => this.#recover(),
         onChange: (up, reason) => this.#redisChanged(up, reason),
-        onError,
+        onError: (error) => {
+          checkMode(client, this.#upkeep.warn, error.message)
+          onError(error)
+        },
         inBackground,
       })
     const shared = this.#redis
@@ -210,6 +216,14 @@ export class RegistryCache {
       maxStalenessMs: (type) => this.#maxStalenessMs(type),
     })
     this.#inspection = new Inspection({ prefix, cache: this.#cache, memory: this.#memory, redis: shared })
+    this.#mounting = new Mounting((type, route) =>
+      this.#upkeep.warn(
+        'ERR_CACHE_AFTER_ROUTE',
+        `the cache of ${type} is mounted behind the route ${route}, which answers before it is reached: mount it before`,
+        `${type} ${route}`,
+      ),
+    )
+    mountingOf.set(this, this.#mounting)
     this.#description = new Description(resolved, this.#cache, workerId)
     const startedAtMs = clock.now()
     this.#self = () => ownWorker(workerId, startedAtMs, this.stats())
@@ -236,9 +250,12 @@ export class RegistryCache {
   async start(): Promise<void> {
     if (!this.#options.enabled) return
     this.#starts++
+    const { redis: client } = this.#options
+    if (client) checkClient(client, this.#upkeep.warn)
     this.#redis?.start()
     this.#heartbeats?.start()
     await this.#subscriber?.start()
+    if (client && !this.#subscriber?.isLive && client.status !== 'wait') this.#checkReached('no connection yet')
   }
 
   /** Detaches everything: no timer, socket or listener of ours is left. Idempotent, safe before `start`, bounded in time. */
@@ -323,6 +340,7 @@ export class RegistryCache {
     }
     const invalidateOn = (first?: string | InvalidateOnOptions, ...rest: string[]): Handler =>
       this.#invalidateOn(first, rest, [route.type])
+    markMounted(middleware, route.type, () => seen.app !== undefined)
     return Object.assign(middleware, { invalidateOn })
   }
 
@@ -344,8 +362,12 @@ export class RegistryCache {
   ): Handler {
     const options = resolveInvalidateOn(first, rest)
     for (const type of options.types ?? []) this.#checkTypo(type)
+    const { warn } = this.#upkeep
     const deps: InvalidateOnDeps = {
       invalidate: (tags, cause) => this.#tell(tags, cause),
+      invalidations: () => this.#counters.invalidations,
+      watch: this.#options.enabled ? this.#mounting.watch : undefined,
+      warn,
       typeTag,
       later: this.#upkeep.later,
       onError: this.#upkeep.failed,
@@ -575,10 +597,20 @@ export class RegistryCache {
   #redisChanged(up: boolean, reason: string): void {
     if (this.#events.has('redis')) this.#events.emit('redis', { up, reason })
     if (up) this.#options.logger?.info(`express-registry-cache: Redis is used again (${reason})`)
-    else this.#upkeep.warn('ERR_REDIS_UNAVAILABLE', `Redis is left alone for now: ${reason}`, 'redis')
+    else if (!this.#checkReached(reason)) {
+      this.#upkeep.warn('ERR_REDIS_UNAVAILABLE', `Redis is left alone for now: ${reason}`, 'redis')
+    }
     if (!up) return
     this.#upkeep.unsay('ERR_REDIS_UNAVAILABLE', 'redis')
     this.#heartbeats?.beat()
+  }
+
+  /** True when it has warned that there was no connection ever. */
+  #checkReached(reason: string): boolean {
+    const { redis: client } = this.#options
+    if (!client || this.#redis?.hasConnected) return false
+    warnUnreachable(client, reason, this.#upkeep.warn)
+    return true
   }
 
   #raised(tag: string, cause: string, worker: string, own: boolean): void {
@@ -644,6 +676,9 @@ export class RegistryCache {
     this.#longestTtlMs = Math.max(this.#longestTtlMs, ms)
   }
 }
+
+/** For those who see requests that no middleware of a cache does: the server that it is attached to. */
+export const mountingOf = new WeakMap<RegistryCache, Mounting>()
 
 /** How long followers wait for a silent handler where no lock's life says so. */
 const FOLLOWERS_WAIT_MS = 5000

@@ -42,6 +42,11 @@ export interface InvalidateOnDeps {
   /** Runs the callback once after so many milliseconds, or at stop. */
   readonly later: (callback: () => void, ms: number) => void
   readonly onError: (code: ErrorCode, operation: string, message: string, cause?: unknown) => void
+  /** How many there were so far. */
+  readonly invalidations: () => number
+  /** Looks at GETs on their way. */
+  readonly watch: ((req: CacheRequest, res: CacheResponse) => void) | undefined
+  readonly warn: (code: ErrorCode, message: string, subject: string) => void
 }
 
 export interface InvalidateOnResolved {
@@ -53,6 +58,8 @@ export interface InvalidateOnResolved {
 }
 
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
+/** A POST may well be a search. */
+const WRITES = new Set(['PUT', 'PATCH', 'DELETE'])
 
 /** Throws OptionError. */
 export function resolveInvalidateOn(
@@ -98,7 +105,11 @@ function isEmpty(list: unknown): boolean {
 export function makeInvalidateOn(options: InvalidateOnResolved, deps: () => InvalidateOnDeps): Handler {
   return function invalidateOn(req: CacheRequest, res: CacheResponse, next: Next) {
     const method = req.method ?? 'GET'
-    if (options.methods ? !options.methods.has(method) : SAFE.has(method)) return next()
+    if (options.methods ? !options.methods.has(method) : SAFE.has(method)) {
+      if (method === 'GET') deps().watch?.(req, res)
+      else if (options.methods && WRITES.has(method)) checkListed(req, res, method, options.methods, deps())
+      return next()
+    }
     const types = options.types ?? passedTypes(req)
     if (types.length === 0 && options.types === undefined) {
       const expected = "types: ['tools'], say, or a cache middleware that the request passes before it"
@@ -107,6 +118,29 @@ export function makeInvalidateOn(options: InvalidateOnResolved, deps: () => Inva
     holdEnd(req, res, () => invalidate(req, res, types, options, deps()))
     next()
   }
+}
+
+/** A write that was answered, and after which nothing is invalidated: most likely its method was forgotten. */
+function checkListed(
+  req: CacheRequest,
+  res: CacheResponse,
+  method: string,
+  listed: ReadonlySet<string>,
+  { invalidations, warn }: Pick<InvalidateOnDeps, 'invalidations' | 'warn'>,
+): void {
+  if (![...listed].some((name) => !SAFE.has(name))) return
+  const before = invalidations()
+  res.once('finish', () => {
+    // Another `invalidateOn`, or a call of `invalidate`, has seen to it; or to something else meanwhile: then nothing is said.
+    if (res.statusCode < 200 || res.statusCode > 299 || invalidations() !== before) return
+    const where = routeOf(req)
+    warn(
+      'ERR_METHOD_NOT_LISTED',
+      `${method} ${where} was answered, and invalidated nothing: it passed an invalidateOn for ${[...listed].join(', ')} alone. ` +
+        `Add ${method}, or name no methods for every one that writes`,
+      `${method} ${where}`,
+    )
+  })
 }
 
 async function invalidate(

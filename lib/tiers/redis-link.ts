@@ -31,6 +31,7 @@ export class RedisLink {
   #id = 1
   #probed = 0
   #isStopped = false
+  #hasConnected: boolean
   #corked: RedisClient['stream']
   #roundTrips = { count: 0, totalMs: 0 }
 
@@ -48,10 +49,17 @@ export class RedisLink {
     })
     const lost = (): void => this.#connectionLost()
     const ready = (): void => this.#breaker.probeNow()
+    this.#hasConnected = options.client.status === 'ready'
     this.#listeners = [
       ['close', lost],
       ['end', lost],
-      ['ready', ready],
+      [
+        'ready',
+        () => {
+          this.#hasConnected = true
+          ready()
+        },
+      ],
       // A cluster's node came or went: raises may have been lost with it, so ask before believing.
       ['-node', lost],
       ['+node', ready],
@@ -72,6 +80,11 @@ export class RedisLink {
   /** Whether the client says that it is connected, which need not mean that Redis answers. */
   get isConnected(): boolean {
     return this.#client.status === 'ready'
+  }
+
+  /** Whether there ever was a connection. */
+  get hasConnected(): boolean {
+    return this.#hasConnected
   }
 
   /** Round trips so far, for metrics. */

@@ -60,6 +60,10 @@ export class RedisTier implements SharedTier {
     return this.#link.isConnected
   }
 
+  get hasConnected(): boolean {
+    return this.#link.hasConnected
+  }
+
   /** Round trips so far, for metrics. */
   get roundTrips(): { readonly count: number; readonly totalMs: number } {
     return this.#link.roundTrips
