@@ -678,7 +678,7 @@ export class RegistryCache {
 }
 
 /** For those who see requests that no middleware of a cache does: the server that it is attached to. */
-export const mountingOf = new WeakMap<RegistryCache, Mounting>()
+export const mountingOf: WeakMap<RegistryCache, Mounting> = new WeakMap()
 
 /** How long followers wait for a silent handler where no lock's life says so. */
 const FOLLOWERS_WAIT_MS = 5000

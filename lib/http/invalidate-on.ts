@@ -22,6 +22,7 @@ import {
   type Next,
   passedTypes,
 } from './exchange.ts'
+import { checkListed, type ListedChecks, routeOf, SAFE } from './listed-methods.ts'
 
 export interface InvalidateOnOptions {
   /** Default: every method but GET, HEAD, OPTIONS and TRACE. */
@@ -35,18 +36,15 @@ export interface InvalidateOnOptions {
   readonly replicaLag?: number | undefined
 }
 
-export interface InvalidateOnDeps {
+export interface InvalidateOnDeps extends ListedChecks {
   /** Raises these tags; resolves when Redis was told or could not be told in time. Never rejects. */
   readonly invalidate: (tags: readonly string[], cause: string) => Promise<unknown>
   readonly typeTag: (type: string) => string
   /** Runs the callback once after so many milliseconds, or at stop. */
   readonly later: (callback: () => void, ms: number) => void
   readonly onError: (code: ErrorCode, operation: string, message: string, cause?: unknown) => void
-  /** How many there were so far. */
-  readonly invalidations: () => number
   /** Looks at GETs on their way. */
   readonly watch: ((req: CacheRequest, res: CacheResponse) => void) | undefined
-  readonly warn: (code: ErrorCode, message: string, subject: string) => void
 }
 
 export interface InvalidateOnResolved {
@@ -56,10 +54,6 @@ export interface InvalidateOnResolved {
   readonly when: FromExchange<boolean> | undefined
   readonly replicaLagMs: number
 }
-
-const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
-/** A POST may well be a search. */
-const WRITES = new Set(['PUT', 'PATCH', 'DELETE'])
 
 /** Throws OptionError. */
 export function resolveInvalidateOn(
@@ -107,7 +101,7 @@ export function makeInvalidateOn(options: InvalidateOnResolved, deps: () => Inva
     const method = req.method ?? 'GET'
     if (options.methods ? !options.methods.has(method) : SAFE.has(method)) {
       if (method === 'GET') deps().watch?.(req, res)
-      else if (options.methods && WRITES.has(method)) checkListed(req, res, method, options.methods, deps())
+      else if (options.methods) checkListed(req, res, method, options.methods, deps())
       return next()
     }
     const types = options.types ?? passedTypes(req)
@@ -118,29 +112,6 @@ export function makeInvalidateOn(options: InvalidateOnResolved, deps: () => Inva
     holdEnd(req, res, () => invalidate(req, res, types, options, deps()))
     next()
   }
-}
-
-/** A write that was answered, and after which nothing is invalidated: most likely its method was forgotten. */
-function checkListed(
-  req: CacheRequest,
-  res: CacheResponse,
-  method: string,
-  listed: ReadonlySet<string>,
-  { invalidations, warn }: Pick<InvalidateOnDeps, 'invalidations' | 'warn'>,
-): void {
-  if (![...listed].some((name) => !SAFE.has(name))) return
-  const before = invalidations()
-  res.once('finish', () => {
-    // Another `invalidateOn`, or a call of `invalidate`, has seen to it; or to something else meanwhile: then nothing is said.
-    if (res.statusCode < 200 || res.statusCode > 299 || invalidations() !== before) return
-    const where = routeOf(req)
-    warn(
-      'ERR_METHOD_NOT_LISTED',
-      `${method} ${where} was answered, and invalidated nothing: it passed an invalidateOn for ${[...listed].join(', ')} alone. ` +
-        `Add ${method}, or name no methods for every one that writes`,
-      `${method} ${where}`,
-    )
-  })
 }
 
 async function invalidate(
@@ -194,12 +165,6 @@ function revealedTags(
     deps.onError('ERR_CALLBACK_THREW', 'tags', (cause as Error).message, cause)
     return []
   }
-}
-
-/** The pattern, not the URL: it goes to the other workers' feeds, and URLs may hold secrets. */
-function routeOf(req: CacheRequest): string {
-  const path = (req.route as { path?: unknown } | undefined)?.path
-  return (req.baseUrl ?? '') + (typeof path === 'string' ? path : '')
 }
 
 type End = (this: CacheResponse, ...args: unknown[]) => CacheResponse
