@@ -100,7 +100,7 @@ async function layeredLoader({ redisPort }) {
     notificationPublisher: publisher,
     notificationConsumer: consumer,
     // It loads by key, so what to load for a key is remembered here.
-    dataSourceGetOneFn: (key) => loads.get(key)(),
+    dataSources: [{ name: 'lists', getFromGroup: (key) => loads.get(key)() }],
   })
   const loads = new Map()
   await loader.init()

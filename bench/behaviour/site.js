@@ -9,10 +9,10 @@ import express from 'express'
 const DEADLINE_MS = 3000
 
 /** Asks once. What gives no answer in time has `status: 0`. `onData` may end the exchange by `destroy`. */
-export async function ask(port, path, { method = 'GET', headers = {}, onData } = {}) {
+export async function ask(port, path, { method = 'GET', headers = {}, onData, deadlineMs = DEADLINE_MS } = {}) {
   const startedAt = performance.now()
   const call = request({ port, path, method, headers, host: '127.0.0.1', agent: false })
-  const deadline = setTimeout(() => call.destroy(new Error('deadline')), DEADLINE_MS)
+  const deadline = setTimeout(() => call.destroy(new Error('deadline')), deadlineMs)
   let [body, firstByteMs, isWhole] = ['', undefined, false]
   const answer = { status: 0, headers: {} }
   try {

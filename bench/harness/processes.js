@@ -76,7 +76,7 @@ export async function startNginx(backendPort) {
     config,
     `daemon off; worker_processes 1; pid ${dir}/pid; error_log ${dir}/error.log crit;
 ${process.getuid?.() === 0 ? 'user root;' : ''}
-events { worker_connections 512; }
+events { worker_connections 4096; }
 http {
   access_log off; client_body_temp_path ${dir}/b; proxy_temp_path ${dir}/p;
   fastcgi_temp_path ${dir}/f; uwsgi_temp_path ${dir}/u; scgi_temp_path ${dir}/s;

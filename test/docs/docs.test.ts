@@ -16,6 +16,7 @@ import { compile, makeRunner, type Runner } from './compile.ts'
 
 const all = pages()
 const readme = page('README.md')
+const options = page('docs/options.md')
 const code = all.flatMap(({ blocks }) => blocks.filter(({ language }) => ['ts', 'js'].includes(language)))
 const runnable = code.filter(({ marks }) => marks.includes('runnable'))
 
@@ -73,9 +74,9 @@ describe('The documentation', () => {
 
   describe('has option tables that are complete and tell the defaults:', () => {
     it('of the cache', () => {
-      const rows = table(readme, 'options: cache')
+      const rows = table(options, 'options: cache')
       const documented = new Set(rows.map(([name = '']) => uncode(name).split('.')[0]))
-      expect([...documented].sort()).to.deep.equal(namesKnownTo((options) => resolveOptions(options)))
+      expect([...documented].sort()).to.deep.equal(namesKnownTo((given) => resolveOptions(given)))
       const { types: _, ...defaults } = inSeconds(resolveOptions())
       for (const [name = '', value = ''] of rows) {
         if (value === 'see below') continue
@@ -88,7 +89,7 @@ describe('The documentation', () => {
     })
 
     it('of the built-in types', () => {
-      const documented = table(readme, 'options: types').map(([name = '', ttl = '', dependsOn = '']) => [
+      const documented = table(options, 'options: types').map(([name = '', ttl = '', dependsOn = '']) => [
         uncode(name),
         { ttl: meant(ttl), dependsOn: dependsOn === '' ? [] : dependsOn.split(', ').map(uncode) },
       ])
@@ -96,9 +97,9 @@ describe('The documentation', () => {
     })
 
     it('of a cache middleware', () => {
-      const rows = table(readme, 'options: middleware')
+      const rows = table(options, 'options: middleware')
       const known = { ttlMs: 71_000, maxStalenessMs: 72_000 }
-      const resolve = (options: object) => resolveRouteOptions({ type: 'tools', ...options }, () => known)
+      const resolve = (given: object) => resolveRouteOptions({ type: 'tools', ...given }, () => known)
       expect(rows.map(([name = '']) => uncode(name)).sort()).to.deep.equal(namesKnownTo(resolve))
       const { allow, ignore, honoursResponse, honoursRequest, front, ...rest } = inSeconds(resolve({}))
       const defaults = {
@@ -117,7 +118,7 @@ describe('The documentation', () => {
 
     it('of the dashboard', () => {
       const rows = table(page('docs/dashboard.md'), 'options: dashboard')
-      const resolve = (options: object) => resolveDashboardOptions({ authorize: 'local', ...options })
+      const resolve = (given: object) => resolveDashboardOptions({ authorize: 'local', ...given })
       expect(rows.map(([name = '']) => uncode(name)).sort()).to.deep.equal(namesKnownTo(resolve))
       for (const [name = '', value = ''] of rows) {
         expect(at({ ...resolve({}) }, uncode(name)), name).to.deep.equal(meant(value, { required: 'local' }))
@@ -125,8 +126,8 @@ describe('The documentation', () => {
     })
 
     it('of invalidateOn', () => {
-      const rows = table(readme, 'options: invalidateOn')
-      const resolve = (options: object) => resolveInvalidateOn(options, [])
+      const rows = table(options, 'options: invalidateOn')
+      const resolve = (given: object) => resolveInvalidateOn(given, [])
       expect(rows.map(([name = '']) => uncode(name)).sort()).to.deep.equal(namesKnownTo(resolve))
       const words = { 'all unsafe': undefined, "the middleware's": undefined, 'all but 4xx': undefined }
       for (const [name = '', value = ''] of rows) {
