@@ -4,7 +4,7 @@
  *
  *   GET  /TYPE            a cached list of that type, scope public; ?page= is part of the key
  *   GET  /mine            cached without a scope: a request with credentials is left out
- *   GET  /teams           cached, shared by the `x-team` of the request
+ *   GET  /teams           cached, shared by the `x-team` of the request, tagged `team:list`
  *   POST /TYPE            invalidates the type
  *   /_cache               the dashboard
  */
@@ -76,7 +76,12 @@ function makeApp(made: RegistryCache, config: DashboardWorkerConfig): ReturnType
   app.get('/mine', made.middleware({ type: 'tools', ...more }), listOf('tools'))
   app.get(
     '/teams',
-    made.middleware({ type: 'servers', scope: (req) => req.headers['x-team'] as string | undefined, ...more }),
+    made.middleware({
+      type: 'servers',
+      tags: () => ['team:list'],
+      scope: (req) => req.headers['x-team'] as string | undefined,
+      ...more,
+    }),
     listOf('servers'),
   )
   return app

@@ -1,7 +1,7 @@
 /*
  * "Why is this not a hit?": sends a request's method, URL and headers to the cache, which decides as it would and says why.
  */
-import { post, wordsOf } from './api.js'
+import { ApiError, post, wordsOf } from './api.js'
 import { byId, el } from './dom.js'
 import { bytes, count, duration, list } from './format.js'
 import { meaningOf, OUTCOMES } from './reasons.js'
@@ -77,7 +77,11 @@ export class Explain {
       if (asked === this.#asked) this.#answer(answer.body)
     } catch (error) {
       if (asked !== this.#asked) return
-      result.replaceChildren(el('p', { class: 'bad', text: wordsOf(error) }))
+      const isUnknown = error instanceof ApiError && error.code === 'ERR_ROUTE_ID' && route.value === ''
+      const text = isUnknown
+        ? 'No route of this worker has answered this path yet, so it can not be found by its URL: choose the route in the form.'
+        : wordsOf(error)
+      result.replaceChildren(el('p', { class: 'bad', text }))
     }
   }
 

@@ -29,7 +29,7 @@ const REASONS = {
   expired: 'The entry is past its TTL.',
   invalidated: 'An invalidation has overtaken the entry: see its stamps.',
   'not in memory':
-    'This worker’s memory holds no such entry. It may be in Redis; if not, the handler runs and fills it.',
+    'This worker’s memory holds no such entry: nobody asked yet, it expired or was evicted, or an invalidation of its type has removed it. It may be in Redis; if not, the handler runs and fills it.',
   'epochs not verified lately': 'The entry is in memory; one question to Redis decides whether it is still current.',
   'not for this request':
     'There is an entry, but not one that this request may have (credentials, or other values of a Vary header).',
