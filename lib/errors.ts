@@ -67,7 +67,8 @@ export class OptionError extends TypeError {
     this.name = 'OptionError'
     this.code = code
     this.option = option
-    this.received = received
+    // Not enumerable: who logs the error would log a request's headers, or a client with its password, over pages.
+    Object.defineProperty(this, 'received', { value: received, enumerable: false })
     this.expected = expected
   }
 }
