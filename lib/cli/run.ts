@@ -1,8 +1,8 @@
 /*
  * From the command line to the exit code: 0 done, 1 not done, 2 wrong usage. Knows no process.
  */
-import { createRequire } from 'node:module'
 import { OptionError } from '../errors.ts'
+import { VERSION } from '../version.ts'
 import { type Invocation, readArguments, UsageError } from './arguments.ts'
 import { ConnectionError, messageOf, withoutSecrets } from './connection.ts'
 import { doctor } from './doctor.ts'
@@ -43,7 +43,7 @@ async function perform(invocation: Invocation, { output, stopped }: Surroundings
       output.out(help(invocation.command))
       return 0
     case 'version':
-      output.out(version())
+      output.out(VERSION)
       return 0
     case 'run': {
       const { command, settings } = invocation
@@ -54,9 +54,4 @@ async function perform(invocation: Invocation, { output, stopped }: Surroundings
       return await watch(settings, output, stopped())
     }
   }
-}
-
-function version(): string {
-  const { version } = createRequire(import.meta.url)('express-registry-cache/package.json') as { version: string }
-  return version
 }

@@ -73,6 +73,13 @@ describe('The ACL line of the documentation', () => {
       const second = await one.invalidate('tools')
       if (!first.shared || !second.shared) errors.push('it could not be told')
       if (errors.length === 0) await until(async () => (await two.get('tools', { a: 1 })) === undefined)
+      // Two that see each other have both said that they are there.
+      const seesBoth = async (): Promise<boolean> => (await one.workers()).workers.length === 2
+      if (errors.length === 0) await until(seesBoth, { describe: 'the other worker' })
+      await one.set('tools', 1)
+      const [entry] = one.entries().entries
+      if (entry === undefined || (await one.evict(entry.key)).redis === undefined)
+        errors.push('it could not be evicted')
       return errors
     } finally {
       await Promise.all(caches.map((cache) => cache.stop()))
@@ -80,7 +87,7 @@ describe('The ACL line of the documentation', () => {
     }
   }
 
-  it('lets two workers fill, share, lock, reveal tags, invalidate and subscribe', async function () {
+  it('lets two workers fill, share, lock, reveal tags, invalidate, subscribe, see each other and evict', async function () {
     this.timeout(30_000)
     expect(rules.length).to.be.above(15)
     expect(await work(rules)).to.deep.equal([])
