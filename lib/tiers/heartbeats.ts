@@ -68,7 +68,7 @@ export class Heartbeats {
     this.#isStarted = false
     this.#options.client.off('ready', this.#beat)
     this.#options.clock.clearTimeout(this.#timer)
-    if (!this.#mayBeat()) return
+    if (!this.#options.redis.isConnected) return
     const { workerId } = this.#options
     const left = this.#ask(() => Promise.all([this.#client.del(this.#key), this.#client.zrem(this.#idsKey, workerId)]))
     await left.catch(() => {})
@@ -80,17 +80,13 @@ export class Heartbeats {
   }
 
   readonly #beat = (): void => {
-    const { clock, inBackground } = this.#options
+    const { clock, redis, inBackground } = this.#options
     clock.clearTimeout(this.#timer)
     if (!this.#isStarted) return
     this.#timer = clock.setTimeout(this.#beat, this.#isRefused ? REFUSED_MS : BEAT_MS)
     this.#isOutdated = this.#unanswered !== undefined
-    if (this.#mayBeat() && !this.#isOutdated) inBackground(this.#send(), 'heartbeat')
-  }
-
-  #mayBeat(): boolean {
-    const { redis } = this.#options
-    return redis.isUp() && redis.isConnected
+    // What is not connected keeps what it is asked, and one that is lazy waits for somebody who needs it.
+    if (redis.isConnected && !this.#isOutdated) inBackground(this.#send(), 'heartbeat')
   }
 
   async #send(): Promise<void> {

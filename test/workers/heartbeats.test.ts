@@ -305,6 +305,40 @@ describe('a heartbeat', () => {
     await cache.stop()
   })
 
+  it('is taken back before stop() resolves, as far as Redis answers', async () => {
+    const { cache, clock, redis } = await worker()
+    const keys = (): string[] => redis.keys().filter((key) => key.includes('@worker'))
+    expect(keys()).to.have.lengthOf(2)
+    redis.freeze()
+    let isStopped = false
+    const stopped = cache.stop().then(() => {
+      isStopped = true
+    })
+    await clock.advanceAsync(100)
+    expect(isStopped).to.equal(false)
+    redis.thaw()
+    await stopped
+    expect(keys()).to.deep.equal([])
+    await cache.start()
+    await until(() => keys().length === 2)
+    redis.freeze()
+    const late = cache.stop()
+    await clock.advanceAsync(1000)
+    await late
+  })
+
+  it('connects no client that waits for its first use', async () => {
+    const clock = createFakeClock()
+    const client = createFakeRedis({ clock }).client({ lazyConnect: true })
+    const cache = createRegistryCache({ redis: client, clock, silence })
+    await cache.start()
+    await clock.advanceAsync(15_000)
+    expect(client.status).to.equal('wait')
+    await cache.get('tools')
+    await until(async () => (await client.zrange('mcpgw:@workers', 0, -1)).length === 1)
+    await cache.stop()
+  })
+
   it('is no round trip of a request in the figures', async () => {
     const { cache, clock } = await worker()
     await clock.advanceAsync(20_000)
