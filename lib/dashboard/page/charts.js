@@ -219,7 +219,7 @@ function optionsOf(colour) {
   }
   return {
     legend: { show: false },
-    padding: /** @type {[number, number, number, number]} */ ([8, 4, 0, 0]),
+    padding: /** @type {[number, number, number, number]} */ ([8, 24, 0, 0]),
     cursor: {
       sync: { key: 'time' },
       y: false,
