@@ -141,7 +141,7 @@ describe('the packed tarball', function () {
       console.log(createRegistryCache().middleware({ type: 'tools' }).constructor.name, createRegistryCache().constructor.name)`
     const output = await succeed(app, process.execPath, '--input-type=commonjs', '-e', script)
     expect(output).to.match(/^OptionError: /)
-    expect(output).to.match(/ at resolveOptions \(.*registry-cache\.cjs:\d+:\d{1,3}\)/)
+    expect(output).to.match(/ at (Object\.)?resolveOptions \(.*dist\/[\w-]+\.cjs:\d+:\d{1,3}\)/)
     expect(output).to.match(/ at new RegistryCache\w* \(/)
   })
 
