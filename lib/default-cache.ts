@@ -6,7 +6,7 @@
 import { OptionError } from './errors.ts'
 import type { CacheRequest, CacheResponse, Handler } from './http/exchange.ts'
 import { type InvalidateOnOptions, resolveInvalidateOn } from './http/invalidate-on.ts'
-import { markMounted } from './http/mounting.ts'
+import { markMounted, markPassing } from './http/mounting.ts'
 import { type CacheMiddlewareOptions, checkRouteOptions } from './http/route-options.ts'
 import { type RegistryCacheOptions, resolveOptions } from './options.ts'
 import { createRegistryCache, mountingOf, type RegistryCache, type RegistryCacheMiddleware } from './registry-cache.ts'
@@ -88,10 +88,10 @@ function methods(first: string | undefined, rest: readonly string[]): string[] {
 
 function deferred(make: () => Handler): Handler {
   let made: Handler | undefined
-  return (req, res, next) => {
+  return markPassing((req, res, next) => {
     made ??= make()
     made(req, res, next)
-  }
+  })
 }
 
 /** What a node:http or node:https server, or one behind Express' `listen`, has. */

@@ -23,6 +23,7 @@ import {
   passedTypes,
 } from './exchange.ts'
 import { checkListed, type ListedChecks, routeOf, SAFE } from './listed-methods.ts'
+import { markPassing } from './mounting.ts'
 
 export interface InvalidateOnOptions {
   /** Default: every method but GET, HEAD, OPTIONS and TRACE. */
@@ -97,7 +98,7 @@ function isEmpty(list: unknown): boolean {
 }
 
 export function makeInvalidateOn(options: InvalidateOnResolved, deps: () => InvalidateOnDeps): Handler {
-  return function invalidateOn(req: CacheRequest, res: CacheResponse, next: Next) {
+  return markPassing(function invalidateOn(req: CacheRequest, res: CacheResponse, next: Next) {
     const method = req.method ?? 'GET'
     if (options.methods ? !options.methods.has(method) : SAFE.has(method)) {
       if (method === 'GET') deps().watch?.(req, res)
@@ -111,7 +112,7 @@ export function makeInvalidateOn(options: InvalidateOnResolved, deps: () => Inva
     }
     holdEnd(req, res, () => invalidate(req, res, types, options, deps()))
     next()
-  }
+  })
 }
 
 async function invalidate(

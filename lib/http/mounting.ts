@@ -16,6 +16,13 @@ interface Mounted {
   readonly isReached: () => boolean
 }
 
+/** Of ours, but it never answers. */
+const PASSES = Symbol.for('express-registry-cache.passes')
+
+export function markPassing<H extends Handler>(handler: H): H {
+  return Object.defineProperty(handler, PASSES, { value: true })
+}
+
 export function markMounted<H extends Handler>(handler: H, type: string, isReached: () => boolean): H {
   return Object.defineProperty(handler, MOUNTED, { value: { type, isReached } satisfies Mounted })
 }
@@ -24,7 +31,6 @@ export function markMounted<H extends Handler>(handler: H, type: string, isReach
 interface Layer {
   readonly handle?: unknown
   readonly route?: Route | undefined
-  /** Mounted on the whole of its router. */
   readonly slash?: boolean
   readonly regexp?: { readonly fast_slash?: boolean }
   /** What was matched last, in the routers whose `match` says only whether. */
@@ -113,8 +119,8 @@ function missedBehind({ stack, at, path }: Place): Mounted | undefined {
     const mounted = mountedOf(layer)
     const prefix = mounted && !mounted.isReached() ? matchOf(layer, path) : undefined
     if (!mounted || prefix === undefined) continue
-    const isForAll = layer.slash === true || layer.regexp?.fast_slash === true
-    const isMeantFor = (other: Layer): boolean => answersGets(other, 0) && (isForAll || isUnder(prefix, path, other))
+    const isMeantFor = (other: Layer): boolean =>
+      answersGets(other, 0) && (isForAll(layer) || isUnder(prefix, path, other))
     if (!behind.slice(i + 1).some(isMeantFor)) return mounted
   }
   return undefined
@@ -137,11 +143,25 @@ function stackOf(layer: Layer): readonly Layer[] | undefined {
   return layer.route === undefined && Array.isArray(stack) ? stack : undefined
 }
 
+/** Mounted on the whole of its router. */
+function isForAll({ slash, regexp }: Layer): boolean {
+  return slash === true || regexp?.fast_slash === true
+}
+
 function answersGets(layer: Layer, depth: number): boolean {
   const methods = layer.route?.methods
   if (methods) return methods.get === true || methods._all === true
+  const stack = stackOf(layer)
   // Deeper than anybody nests them: it may be anything.
-  return depth > MAX_DEPTH || (stackOf(layer)?.some((inner) => answersGets(inner, depth + 1)) ?? false)
+  if (stack) return depth > MAX_DEPTH || stack.some((inner) => answersGets(inner, depth + 1))
+  return isHandler(layer)
+}
+
+/** A function that is mounted on a path may well answer. One for everything is most likely the end of the line: a 404. */
+function isHandler(layer: Layer): boolean {
+  const { handle } = layer
+  const isOurs = typeof handle === 'function' && (MOUNTED in handle || PASSES in handle)
+  return typeof handle === 'function' && handle.length < 4 && !isOurs && !isForAll(layer)
 }
 
 /** Whether it may be about what the middleware was mounted on. A pattern that is no text may be about anything. */

@@ -15,7 +15,7 @@ import {
   type RegistryCache,
   registryCacheMiddleware,
 } from '../../lib/index.ts'
-import { createFakeClock, createFakeRedis } from '../../lib/testing/index.ts'
+import { createFakeClock } from '../../lib/testing/index.ts'
 import { forEachExpress } from '../helpers/http.ts'
 import { startRedis } from '../helpers/redis-server.ts'
 import { until } from '../helpers/until.ts'
@@ -61,7 +61,8 @@ forEachExpress((_name, framework) => {
       const messages = await ask((given) => {
         seen(given.app, given)
         given.app.get('/tools', list)
-        given.app.use('/tools', given.cached({ scope: 'public' }))
+        const tools = given.cached({ scope: 'public' })
+        given.app.use('/tools', tools, tools.invalidateOn('POST'))
       }, '/tools')
       expect(messages.length).to.equal(1)
       expect(messages[0])
@@ -123,6 +124,15 @@ forEachExpress((_name, framework) => {
         app.get('/tools', cached({ scope: 'public' }))
         app.get('/tools', list)
       },
+      'is mounted on a path, for routes that are like none of these': ({ app, cached }) => {
+        app.get('/tools/health', list)
+        app.use('/tools', cached({ scope: 'public' }))
+        app.get('/tools/:id/runs', list)
+      },
+      'stands before a handler that is no route': ({ app, cached }) => {
+        app.get('/tools/health', list)
+        app.use('/tools', cached({ scope: 'public' }), list)
+      },
       'is about another path': ({ app, cached }) => {
         app.get('/tools', list)
         app.use('/prompts', cached({ scope: 'public', type: 'prompts' }))
@@ -134,19 +144,35 @@ forEachExpress((_name, framework) => {
     }
     for (const [name, build] of Object.entries(right)) {
       it(`is not told of one that ${name}`, async () => {
-        const messages = await ask(
-          (given) => {
-            seen(given.app, given)
-            build(given)
-          },
-          '/tools/health',
-          '/health',
-          '/tools/7',
-          '/tools',
-        )
-        expect(messages).to.deep.equal([])
+        const paths = ['/tools/health', '/health', '/tools/7', '/tools']
+        // Whichever comes first: the first ones are looked at before the cache was reached by others.
+        for (const first of paths) {
+          const messages = await ask(
+            (given) => {
+              seen(given.app, given)
+              build(given)
+            },
+            first,
+            ...paths,
+          )
+          expect(messages, `${first} first`).to.deep.equal([])
+        }
       })
     }
+
+    it('is not told of one that some request has reached', async () => {
+      const messages = await ask(
+        (given) => {
+          seen(given.app, given)
+          given.app.get('/tools/health', list)
+          given.app.use('/tools', given.cached({ scope: 'public' }))
+          given.app.use(list)
+        },
+        '/tools/7',
+        '/tools/health',
+      )
+      expect(messages).to.deep.equal([])
+    })
 
     it('is told by the server that the default cache was attached to, where no request meets anything of ours', async () => {
       const key = Symbol.for('express-registry-cache')
@@ -262,12 +288,8 @@ describe('a Redis client', () => {
 
   it('that hangs while it connects is told as well', async () => {
     const clock = createFakeClock()
-    const redis = createFakeRedis({ clock })
-    redis.stop()
-    const client = redis.client()
-    client.status = 'connecting'
     const seen = warned()
-    const cache = make(Object.assign(client, { duplicate: () => new Hanging() }), seen, { clock })
+    const cache = make(new Hanging(), seen, { clock })
     const started = cache.start()
     await clock.advanceAsync(3000)
     await started
@@ -336,8 +358,11 @@ describe('a Redis client', () => {
 /** A connection of which nothing is heard. */
 class Hanging extends EventEmitter {
   readonly status = 'connecting'
-  connect(): Promise<void> {
-    return new Promise(() => {})
-  }
-  disconnect(): void {}
+  readonly options = {}
+  readonly connect = (): Promise<void> => new Promise(() => {})
+  readonly ping = this.connect
+  readonly disconnect = (): void => {}
+  readonly defineCommand = (): void => {}
+  readonly pipeline = (): void => {}
+  readonly duplicate = (): Hanging => new Hanging()
 }

@@ -327,6 +327,17 @@ describe('a heartbeat', () => {
     await late
   })
 
+  it('comes when the subscription has gone or come back: that is news', async () => {
+    const { cache, clock, redis } = await worker()
+    const looker = createRegistryCache({ redis: redis.client(), clock, silence })
+    const isSubscribed = async (): Promise<boolean | undefined> => (await looker.workers()).workers[1]?.subscribed
+    expect(await isSubscribed()).to.equal(true)
+    redis.bus.disconnect()
+    await until(async () => (await isSubscribed()) === false)
+    await cache.stop()
+    await looker.stop()
+  })
+
   it('connects no client that waits for its first use', async () => {
     const clock = createFakeClock()
     const client = createFakeRedis({ clock }).client({ lazyConnect: true })
