@@ -204,6 +204,12 @@ describe('the packed tarball', function () {
     await succeed(app, process.execPath, tsc, '-p', '.')
   })
 
+  it('has declarations with docstrings, and code without comments', () => {
+    const text = (name: string) => readFileSync(join(unpacked, 'dist', name), 'utf8')
+    expect(text('types.d.cts')).to.match(/\/\*\*\s+\* Who may share an entry/)
+    expect(text('registry-cache.cjs')).not.to.match(/^\s*\/[/*]/m)
+  })
+
   it('names neither Express nor ioredis in its declarations', () => {
     const declarations = readdirSync(join(unpacked, 'dist'), { recursive: true, encoding: 'utf8' })
       .filter((name) => /\.d\.c?ts$/.test(name))
