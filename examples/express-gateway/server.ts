@@ -13,7 +13,7 @@ import { startWorkers } from './fleet.ts'
 import { type CleanUp, openRegistry, type Registry, serve } from './gateway.ts'
 import { answerMetrics } from './metrics.ts'
 import { fillRegistry, readCatalog, summary } from './registration.ts'
-import { servePglite, startRedis } from './shared-services.ts'
+import { freePort, servePglite, startRedis } from './shared-services.ts'
 
 type Start = (config: Config, signal: AbortSignal, cleanUp: CleanUp) => Promise<void>
 
@@ -45,16 +45,26 @@ const startPrimary: Start = async (config, signal, cleanUp) => {
 
   const adminToken = config.ADMIN_TOKEN ?? randomToken()
   answerMetrics()
-  const env = { DATABASE_URL: databaseUrl, DATA_DIR: '', REDIS_URL: redisUrl, ADMIN_TOKEN: adminToken }
-  const address = await startWorkers(config.WORKERS, { ...env, REDIS_PID: String(ownRedis?.pid ?? '') }, cleanUp)
+  // PORT=0 would be another one for workers that come when none of the first is left.
+  const port = config.PORT || (await freePort(config.HOST))
+  const env = {
+    PORT: String(port),
+    DATABASE_URL: databaseUrl,
+    DATA_DIR: '',
+    REDIS_URL: redisUrl,
+    REDIS_PID: String(ownRedis?.pid ?? ''),
+    ADMIN_TOKEN: adminToken,
+  }
+  await startWorkers(config.WORKERS, env, cleanUp)
   if (signal.aborted) return
-  await announce(shared, registry, adminToken, { address: config.HOST, port: address.port })
+  await announce(shared, registry, adminToken, { address: config.HOST, port })
 }
 
 const startWorker: Start = async (config, signal, cleanUp) => {
   // Killed, the primary could not stop the Redis that it had started. (Node ends a worker whose primary is gone.)
+  const primary = process.ppid
   process.once('exit', () => {
-    if (!signal.aborted && !process.connected && config.REDIS_PID) process.kill(config.REDIS_PID)
+    if (process.ppid !== primary && config.REDIS_PID) process.kill(config.REDIS_PID)
   })
   await serve(config, config.ADMIN_TOKEN ?? '', await openRegistry(config, signal, cleanUp), cleanUp)
 }
@@ -110,6 +120,8 @@ try {
     process.exitCode = 1
   }
 }
+// A database that does not answer must not keep us; Docker, for one, kills after ten seconds what has not stopped.
+setTimeout(() => process.exit(1), 9_000).unref()
 for (const undo of cleanUp) {
   await undo().catch((error) => console.error(`While stopping: ${oneLine(error)}`))
 }

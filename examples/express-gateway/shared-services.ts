@@ -23,7 +23,7 @@ export async function servePglite(folder: string | undefined, workers: number, c
 
 /** Starts a redis-server of our own, without persistence; rejects with one line, and the cure, where none is installed. */
 export async function startRedis(cleanUp: CleanUp): Promise<{ url: string; pid: number }> {
-  const port = await freePort()
+  const port = await freePort('127.0.0.1')
   const options = { port, bind: '127.0.0.1', save: '', appendonly: 'no', dir: tmpdir() }
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)])
   const server = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'ignore'] })
@@ -46,8 +46,8 @@ export async function startRedis(cleanUp: CleanUp): Promise<{ url: string; pid: 
   return { url: `redis://127.0.0.1:${port}`, pid: server.pid ?? 0 }
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
+export async function freePort(host: string): Promise<number> {
+  const server = createServer().listen(0, host)
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   server.close()

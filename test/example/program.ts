@@ -12,6 +12,7 @@ import { until } from '../helpers/until.ts'
 const folder = fileURLToPath(new URL('../../examples/express-gateway/', import.meta.url))
 
 export interface Program {
+  readonly pid: number
   /** Both streams, as far as they came. */
   readonly output: { stdout: string; stderr: string }
   /** Waits for the line that says it is ready. Rejects, with its last words, when it ends before that. */
@@ -48,6 +49,7 @@ export function runExample(env: Record<string, string> = {}, [command = '', ...a
     return code ?? signal ?? null
   })
   return {
+    pid: group,
     output,
     exited,
     processes: () => processesOf(group),
