@@ -141,8 +141,9 @@ export class CacheMiddleware {
       let reading = decision.refresh ? undefined : cache.readAlone(wanted)
       if (reading === undefined) {
         reading = decision.refresh ? await cache.stampsNow(wanted, deadline) : await cache.read(wanted, deadline)
-        if (isOver(res)) return
       }
+      // Before we were entered, it may be: then there will be no `close` to end a flight.
+      if (isOver(res)) return
       if ('entry' in reading) return this.#hit(exchange, reading.entry, reading.tier)
       if (reading.isDown && reading.reach === 'none') return this.#bypass(res, () => this.#pass(exchange), 'redis-down')
       if (decision.onlyIfCached) return this.#gatewayTimeout(exchange)

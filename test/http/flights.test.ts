@@ -231,6 +231,36 @@ forEachExpress((name, framework) => {
       expect((await next).json()).to.deep.equal({ run: 2 })
     })
 
+    it('leaves no flight behind for a client that had left before its request came to the cache', async () => {
+      const held = gate()
+      let runs = 0
+      let entered = 0
+      let isGone = false
+      const { get, listening, cache } = await start(framework, ({ app, cached }) => {
+        app.use(async (_req, res, next) => {
+          if (++entered === 1) {
+            res.on('close', () => {
+              isGone = true
+            })
+            await held.opened
+          }
+          next()
+        })
+        app.get('/x', cached(), (_req, res) => void res.json({ run: ++runs }))
+      })
+      const leaving = new AbortController()
+      const left = request(listening, { path: '/x', signal: leaving.signal }).catch(() => 'left')
+      await until(() => entered === 1)
+      leaving.abort()
+      await left
+      await until(() => isGone)
+      held.open()
+      await settle()
+      // Nobody is to wait for a flight that nobody will end: the clock stands still.
+      expect((await get('/x')).json()).to.deep.equal({ run: 1 })
+      expect(cache.stats()).to.include({ coalesced: 0, stores: 1 })
+    })
+
     it('lets those who wait for a silent handler go on after the bound, and leads the silence to no leak', async () => {
       const { ask, gates, runs, clock } = await route({}, (res, run) => res.json({ run }))
       const asked = await ask(3)
