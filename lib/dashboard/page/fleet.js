@@ -58,7 +58,12 @@ export class Workers {
  * @param {WorkerRow} b
  */
 function byPlace(a, b) {
-  return Number(b.own) - Number(a.own) || a.host.localeCompare(b.host) || a.pid - b.pid || a.id.localeCompare(b.id)
+  return (
+    Number(b.own) - Number(a.own) ||
+    a.host.localeCompare(b.host, 'en', { numeric: true }) ||
+    a.pid - b.pid ||
+    a.id.localeCompare(b.id)
+  )
 }
 
 /** @param {WorkerRow} worker */
@@ -67,25 +72,32 @@ function rateOf({ hits, misses }) {
 }
 
 function makeRow(/** @type {WorkerRow} */ worker) {
-  const { all, set } = cells(['num', 'num', 'num', 'num', 'num', 'num', 'mono', 'num'])
+  const { all, set } = cells(['num', 'num', 'num', 'num', 'num', 'num', '', 'num'])
   const name = el(
     'th',
     { attrs: { scope: 'row' } },
     el('span', { class: 'host', text: `${worker.host} ${worker.pid}` }),
   )
-  name.append(el('span', { class: 'under mono', text: worker.own ? `${worker.id}, this worker` : worker.id }))
+  const about = el('span', { class: 'under mono' })
+  name.append(about)
+  const version = el('span')
+  const runtime = el('span', { class: 'under' })
+  all[6]?.append(version, runtime)
   const node = el('tr', { class: worker.own ? 'own' : '' }, name, ...all)
   return {
     node,
     /** @param {WorkerRow} next */
     update(next) {
+      const own = next.own ? [next.id, 'this worker'] : [next.id]
+      setText(about, (next.subscribed ? own : [...own, 'hears no other']).join(', '))
       set(0, count(next.hits))
       set(1, hitRate(next.hits, next.misses))
       set(2, count(next.entries))
       set(3, bytes(next.bytes))
       set(4, count(next.errors))
       set(5, age((Date.now() - next.startedAtMs) / 1000))
-      set(6, `${next.version}, Node ${next.node.replace(/^v/, '')}`)
+      setText(version, next.version)
+      setText(runtime, `Node ${next.node.replace(/^v/, '')}`)
       set(7, `${age(next.beatMsAgo / 1000)} ago`)
       setAttr(node, 'data-late', String(next.beatMsAgo > LATE_MS || !next.subscribed))
     },

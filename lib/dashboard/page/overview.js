@@ -25,9 +25,11 @@ export function renderOverview(model) {
   setText(id('kpi-hit-rate'), hitRate(minute.hits, minute.misses))
   setText(
     id('kpi-hit-rate-note'),
-    fleet
-      ? `fleet ${hitRate(fleet.hits, fleet.misses)}, this worker ${hitRate(stats.hits, stats.misses)} since start`
-      : `${hitRate(stats.hits, stats.misses)} since start`,
+    stats.hits + stats.misses === 0
+      ? 'nothing was looked up yet'
+      : fleet
+        ? `fleet ${hitRate(fleet.hits, fleet.misses)}, this worker ${hitRate(stats.hits, stats.misses)} since start`
+        : `${hitRate(stats.hits, stats.misses)} since start`,
   )
   const requests = minute.hits + minute.misses + minute.bypasses
   setText(id('kpi-requests'), minute.seconds === 0 ? NOTHING : rate(requests / minute.seconds))

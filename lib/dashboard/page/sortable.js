@@ -45,7 +45,8 @@ export function sortable(table, columns) {
       return items.toSorted((a, b) => {
         const left = value(a)
         const right = value(b)
-        const order = typeof left === 'string' ? left.localeCompare(String(right)) : left - Number(right)
+        const order =
+          typeof left === 'string' ? left.localeCompare(String(right), 'en', { numeric: true }) : left - Number(right)
         return order * sign
       })
     },
