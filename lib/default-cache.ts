@@ -9,7 +9,8 @@ import { type InvalidateOnOptions, resolveInvalidateOn } from './http/invalidate
 import { markMounted, markPassing } from './http/mounting.ts'
 import { type CacheMiddlewareOptions, checkRouteOptions } from './http/route-options.ts'
 import { type RegistryCacheOptions, resolveOptions } from './options.ts'
-import { createRegistryCache, mountingOf, type RegistryCache, type RegistryCacheMiddleware } from './registry-cache.ts'
+import { createRegistryCache, mountingOf, type RegistryCache } from './registry-cache.ts'
+import type { RegistryCacheMiddleware } from './routes.ts'
 
 interface DefaultState {
   options: RegistryCacheOptions | undefined

@@ -49,10 +49,10 @@ export type {
 export {
   createRegistryCache,
   type RegistryCache,
-  type RegistryCacheMiddleware,
   type SetOptions,
   type WrapOptions,
 } from './registry-cache.ts'
+export type { RegistryCacheMiddleware } from './routes.ts'
 export type { RedisStats, RegistryCacheCounts, RegistryCacheStats, TypeStats } from './stats.ts'
 export type { FleetView, FleetWorker } from './tiers/fleet-view.ts'
 export type { RedisClient } from './tiers/redis-client.ts'

@@ -1,5 +1,5 @@
 /*
- * One worker of the world: the real cache, put together as lib/registry-cache.ts does it, over the model of Redis, with a
+ * One worker of the world: the real cache, put together as lib/worker.ts does it, over the model of Redis, with a
  * subscriber that hears what the schedule delivers.
  */
 import type { Cache } from '../../lib/cache/cache.ts'
@@ -34,7 +34,7 @@ export interface Settings {
   readonly maxRecords: number
   /** Two of the tags are only revealed by the answer. */
   readonly reveals: boolean
-  /** Raises empty L1, as registry-cache.ts has it; nothing may depend on it. */
+  /** Raises empty L1, as worker.ts has it; nothing may depend on it. */
   readonly clears: boolean
   /** Questions are sent by a step of their own, not at once. */
   readonly defers: boolean
