@@ -86,10 +86,11 @@ export function fieldsOf(worker: FleetWorker): (string | number)[] {
   return [...Object.entries(about), ...counts].flat()
 }
 
-type Said = readonly [ttlMs: number, fields: readonly string[]]
+/** A client with `stringNumbers` gives the number as text. */
+type Said = readonly [ttlMs: number | string, fields: readonly string[]]
 
 function isAlive(said: unknown): said is Said {
-  return Array.isArray(said) && typeof said[0] === 'number' && said[0] > 0 && Array.isArray(said[1])
+  return Array.isArray(said) && Number(said[0]) > 0 && Array.isArray(said[1])
 }
 
 /** Undefined for the dead, and for what no worker of ours writes. */
@@ -115,7 +116,7 @@ function workerOf(id: string, said: unknown): FleetWorker | undefined {
     version: fields.get('version') ?? '',
     node: fields.get('node') ?? '',
     startedAtMs: number('startedAtMs'),
-    beatMsAgo: Math.max(0, BEAT_EXPIRY_SECONDS * 1000 - ttlMs),
+    beatMsAgo: Math.max(0, BEAT_EXPIRY_SECONDS * 1000 - Number(ttlMs)),
     subscribed: fields.get('subscribed') === '1',
     ...counts,
   }

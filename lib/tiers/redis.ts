@@ -1,6 +1,7 @@
 /*
  * L2 on Redis: entries, locks, and the truth about epochs. Knows the wire (keys, scripts,
  * channel), not what epochs mean. Every wait for Redis goes through its link.
+ * A client with `stringNumbers` gives every number as text.
  */
 import { randomInt } from 'node:crypto'
 import type { Deadline, Raise, SharedLookup, SharedTier } from '../cache/tiers.ts'
@@ -137,7 +138,7 @@ export class RedisTier implements SharedTier {
       ]),
     )
     const epochs = await this.#openMissing(tags, values.slice(keys.length).map(toEpoch), deadline)
-    return { ttlsMs, envelopes: values, epochs }
+    return { ttlsMs: ttlsMs.map(Number), envelopes: values, epochs }
   }
 
   async readEpochs(tags: readonly string[], deadline: Deadline): Promise<readonly (number | undefined)[]> {
@@ -188,8 +189,8 @@ export class RedisTier implements SharedTier {
   }
 
   async #fetch(key: string): Promise<{ envelope: Buffer | undefined; ttlMs: number }> {
-    const [ttlMs, value] = (await this.#client.registryCacheFetchBuffer(key)) as [number, Buffer | null]
-    return { envelope: value ?? undefined, ttlMs }
+    const [ttlMs, value] = (await this.#client.registryCacheFetchBuffer(key)) as [number | string, Buffer | null]
+    return { envelope: value ?? undefined, ttlMs: Number(ttlMs) }
   }
 
   async reveal(
@@ -209,7 +210,7 @@ export class RedisTier implements SharedTier {
     if (epoch === undefined || now === undefined) return undefined
     // The reply has travelled: counting to its arrival puts the start no later than it was.
     const beganUs = now - (clock.monotonic() - beganAtMs) * 1000
-    return { epoch, raisedSince: reply[2] === 0 && epoch >= beganUs }
+    return { epoch, raisedSince: Number(reply[2]) === 0 && epoch >= beganUs }
   }
 
   // --- raising --------------------------------------------------------------------------------------------------

@@ -115,6 +115,46 @@ describe('the Redis clients that users bring', function () {
     })
   }
 
+  for (const [name, make] of Object.entries(CLIENTS)) {
+    it(`is not misled by numbers that come as text: ${name} with stringNumbers`, async () => {
+      const [a, b] = [
+        await start(connect(make, { stringNumbers: true })),
+        await start(connect(make, { stringNumbers: true })),
+      ]
+      await Promise.all([a.cache.start(), b.cache.start()])
+      await a.get('/items/k')
+      await until(async () => (await redis.client().keys('mcpgw:registry:items:*')).some((key) => !key.includes(':@')))
+      expect((await b.get('/items/k')).headers['x-cache']).to.equal('HIT')
+      await until(async () => (await a.cache.workers()).workers.length === 2)
+      // A tag that only the answer reveals, and that is raised while it is computed: what was computed is old.
+      for (const value of ['old', 'new']) {
+        const load = async (): Promise<string> => {
+          if (value === 'old') await b.cache.invalidate({ tag: 'gateway:1' })
+          return value
+        }
+        expect(await a.cache.wrap('items', { id: 1 }, load, { tags: () => ['gateway:1'] })).to.equal(value)
+      }
+      expect(a.errors.concat(b.errors)).to.deep.equal([])
+    })
+
+    it(`works through pipelines that the client makes by itself: ${name} with enableAutoPipelining`, async () => {
+      const [a, b] = [
+        await start(connect(make, { enableAutoPipelining: true })),
+        await start(connect(make, { enableAutoPipelining: true })),
+      ]
+      await Promise.all([a.cache.start(), b.cache.start()])
+      const paths = Array.from({ length: 40 }, (_, i) => `/items/${i}`)
+      await Promise.all(paths.map((path) => a.get(path)))
+      await until(
+        async () => (await redis.client().keys('mcpgw:registry:items:????????????????????????????????')).length === 40,
+      )
+      const answers = await Promise.all(paths.map((path) => b.get(path)))
+      expect(answers.map(({ headers }) => headers['x-cache'])).to.deep.equal(paths.map(() => 'HIT'))
+      expect(b.runs('items')).to.equal(0)
+      expect(a.errors.concat(b.errors)).to.deep.equal([])
+    })
+  }
+
   it('uses a lazyConnect client at once: its waiting is no outage', async () => {
     const client = connect((options) => new IoRedis6(options), { lazyConnect: true })
     const one = await start(client)
