@@ -10,7 +10,7 @@ import type { RouteOptions } from './route-options.ts'
 
 export interface ExplainedStamp {
   readonly tag: string
-  /** The epoch that the entry was computed under, and the one that this worker knows. */
+  /** The epoch that the entry was computed under, and the one that this worker knows: 0 when it has forgotten the tag. */
   readonly epoch: number
   readonly current: number
   /** Whether the current one may be believed without asking Redis. */
@@ -72,9 +72,7 @@ export function explain(
   const decision = decider.decide(req)
   if (typeof decision === 'string') return { ...about, outcome: 'bypass', reason: decision }
   const { wanted } = decision
-  const hash = cache.missedAsKnown(wanted).hash
-  const entry = cache.options.memory.peek(route.type, hash)
-  const found = cache.find(wanted)
+  const { hash, entry, found } = look(wanted, cache)
   const explained = entry?.kind === 'response' ? explainEntry(entry, wanted, cache) : undefined
   return {
     ...about,
@@ -85,6 +83,41 @@ export function explain(
     ...outcomeOf(decision, found, explained, cache.options.clock.monotonic()),
     ...(explained ? { entry: explained } : {}),
   }
+}
+
+interface Looked {
+  readonly hash: string
+  readonly entry: Entry | undefined
+  /** The entry, where this request would be answered with it at once. */
+  readonly found: Entry | undefined
+}
+
+/** As `find` of the cache, but it leaves no trace: no record is made, no entry counts as used, Redis is not asked ahead. */
+function look({ type, hash, tags, variant, accepts, maxStalenessMs }: Wanted, cache: Cache): Looked {
+  const { memory, epochs, clock } = cache.options
+  const nowMs = clock.monotonic()
+  const covers = (entry: Entry): boolean => tags.every((tag) => entry.tags.includes(tag))
+  const isKnown = (tag: string): boolean => {
+    const record = epochs.peek(tag)
+    return record !== undefined && epochs.isKnown(record, nowMs, maxStalenessMs)
+  }
+  const base = memory.peek(type, hash)
+  const isVaried = base?.kind === 'vary' && variant !== undefined && isCurrent(base, cache)
+  const at = isVaried ? variant(base.vary) : hash
+  const entry = at === hash ? base : memory.peek(type, at)
+  const isFound =
+    entry !== undefined &&
+    entry.kind !== 'vary' &&
+    (entry === base || (base !== undefined && covers(base))) &&
+    (accepts?.(entry) ?? true) &&
+    isCurrent(entry, cache) &&
+    entry.tags.every(isKnown) &&
+    covers(entry)
+  return { hash: at, entry, found: isFound ? entry : undefined }
+}
+
+function isCurrent(entry: Entry, cache: Cache): boolean {
+  return entry.tags.every((tag, i) => cache.options.epochs.peek(tag)?.epoch === entry.epochs[i])
 }
 
 function scopeOf(route: RouteOptions, decision: Decision): Explanation['scope'] {
@@ -118,14 +151,14 @@ function explainEntry(entry: Entry, wanted: Wanted, cache: Cache): ExplainedEntr
     bytes: entry.body.byteLength,
     ageSeconds: Math.floor(ageMs(entry, nowMs) / 1000),
     ttlSeconds: (entry.staleAtMs - nowMs) / 1000,
-    valid: cache.isCurrent(entry),
+    valid: isCurrent(entry, cache),
     stamps: entry.tags.map((tag, i) => {
-      const record = epochs.record(tag)
+      const record = epochs.peek(tag)
       return {
         tag,
         epoch: entry.epochs[i] ?? 0,
-        current: record.epoch,
-        known: epochs.isKnown(record, nowMs, wanted.maxStalenessMs),
+        current: record?.epoch ?? 0,
+        known: record !== undefined && epochs.isKnown(record, nowMs, wanted.maxStalenessMs),
       }
     }),
   }
