@@ -84,15 +84,16 @@ export function statsOf(parts: StatsParts): RegistryCacheStats {
 export function countsOf(parts: StatsParts): RegistryCacheCounts {
   const { options, counters, memory, redis, subscriber, epochs } = parts
   const usage = memory.usage()
-  const types: Record<string, TypeStats> = {}
+  // Not members one by one: `__proto__` is a type like others.
+  const types = new Map<string, TypeStats>()
   const sums = { hits: 0, misses: 0, stale: 0, coalesced: 0, stores: 0, evictions: 0 }
   for (const [type, counted] of counters.types) {
-    types[type] = {
+    types.set(type, {
       ...counted,
       hitRate: rate(counted.hits, counted.misses),
       entries: usage.get(type)?.entries ?? 0,
       bytes: usage.get(type)?.bytes ?? 0,
-    }
+    })
     for (const name of Object.keys(sums) as (keyof typeof sums)[]) sums[name] += counted[name]
   }
   return {
@@ -119,7 +120,7 @@ export function countsOf(parts: StatsParts): RegistryCacheCounts {
       roundTripMs: redis.roundTrips.totalMs,
     },
     ttls: Object.fromEntries([...options.types].map(([type, { ttlMs }]) => [type, ttlMs / 1000])),
-    types,
+    types: Object.fromEntries(types),
   }
 }
 
