@@ -9,6 +9,8 @@ import type { Invalidation } from './wire.ts'
 
 export const MAX_INVALIDATIONS = 200
 export const MAX_PER_SECOND = 20
+/** Of each text. Ours are shorter; what comes by way of Redis is as long as anybody there likes. */
+const MAX_CHARACTERS = 512
 
 export class Feed {
   readonly #cache: DashboardCache
@@ -50,7 +52,14 @@ export class Feed {
   }
 
   readonly #note = ({ tag, cause, worker, own }: InvalidateEvent): void => {
-    const invalidation = { id: ++this.#lastId, atMs: this.#clock.now(), tag, cause: cause.slice(0, 512), worker, own }
+    const invalidation = {
+      id: ++this.#lastId,
+      atMs: this.#clock.now(),
+      tag: tag.slice(0, MAX_CHARACTERS),
+      cause: cause.slice(0, MAX_CHARACTERS),
+      worker: worker.slice(0, MAX_CHARACTERS),
+      own,
+    }
     this.#latest.push(invalidation)
     if (this.#latest.length > MAX_INVALIDATIONS) this.#latest.shift()
     if (this.#told >= MAX_PER_SECOND) this.#leftOut++

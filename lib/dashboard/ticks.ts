@@ -3,7 +3,7 @@
  * out and counted. A tick stays under 50 KB.
  */
 import type { Clock } from '../cache/tiers.ts'
-import type { CacheDescription } from '../description.ts'
+import type { CacheDescription, RouteInfo } from '../description.ts'
 import type { TypeStats } from '../stats.ts'
 import type { Feed } from './feed.ts'
 import type { FleetView, FleetWatch } from './fleet-watch.ts'
@@ -17,6 +17,9 @@ const EPOCH_BYTES = 6 * 1024
 const MAX_EPOCHS = 40
 const WORKER_BYTES = 20 * 1024
 const ROUTE_BYTES = 64 * 1024
+/** A URL that is longer is no example to anybody, and a few of them would leave no room for other routes. */
+const MAX_URL = 1024
+const INVALIDATION_BYTES = 128 * 1024
 
 export interface TickParts {
   readonly cache: DashboardCache
@@ -41,8 +44,8 @@ export function makeSnapshot(parts: TickParts, own: Pick<Snapshot, 'token' | 'ma
     prefix,
     ...own,
     history: parts.sampler.history,
-    invalidations: parts.feed.latest(),
-    routes: fitting(routes, ROUTE_BYTES),
+    invalidations: fitting(parts.feed.latest(), INVALIDATION_BYTES),
+    routes: fitting(routes.map(withoutLongUrl), ROUTE_BYTES),
   }
 }
 
@@ -75,6 +78,10 @@ function tickOf({ cache, clock, sampler, fleet }: TickParts, leftOut: number, de
     invalidationsLeftOut: leftOut,
     ...(redis && fleetOf(fleet)),
   }
+}
+
+function withoutLongUrl({ lastUrl, ...route }: RouteInfo): RouteInfo {
+  return lastUrl === undefined || lastUrl.length > MAX_URL ? route : { ...route, lastUrl }
 }
 
 /** Types that are configured or were asked for, the busiest first. */

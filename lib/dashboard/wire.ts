@@ -145,6 +145,7 @@ export interface Snapshot extends Tick {
     readonly type: string
     readonly scope: string
     readonly front: boolean
+    /** Left out when it has more than 1,024 characters. */
     readonly lastUrl?: string
   }[]
 }

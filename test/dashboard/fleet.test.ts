@@ -12,6 +12,7 @@ import {
   type Tick,
 } from '../../lib/dashboard/index.ts'
 import { createRegistryCache, type RegistryCache } from '../../lib/index.ts'
+import { channelOf, spaceOf } from '../../lib/tiers/keys.ts'
 import { type Answer, express5, type Listening, listen, type RequestOptions, request } from '../helpers/http.ts'
 import { type RedisServer, startRedis } from '../helpers/redis-server.ts'
 import { until } from '../helpers/until.ts'
@@ -154,5 +155,22 @@ describe('the dashboards of two workers on one Redis', function () {
     expect(performance.now() - startedAtMs).to.be.below(5000)
     expect(fleet?.known).to.equal(false)
     redis.thaw()
+  })
+
+  it('open their pages whatever somebody else on that Redis says in their name', async () => {
+    const [one] = workers
+    const publisher = redis.client()
+    const page = await one.stream()
+    await page.next('snapshot')
+    const long = '\u0001'.repeat(100_000)
+    for (let i = 0; i < 250; i++) {
+      const message = `epoch ${i + 1} ${spaceOf(publisher)} ${'w'.repeat(100_000)} ${long} ${i}:${long}`
+      await publisher.publish(channelOf('mcpgw:'), message)
+    }
+    await until(async () => (await one.snapshot()).invalidations[0]?.tag.startsWith('249:') === true, patient)
+    const { body } = await one.ask('/api/snapshot')
+    expect(body.byteLength).to.be.below(400 * 1024)
+    expect((await (await one.stream()).next<Snapshot>('snapshot')).worker).to.equal((await one.snapshot()).worker)
+    await page.next('tick')
   })
 })
