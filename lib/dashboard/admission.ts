@@ -29,21 +29,16 @@ export function admission(
 }
 
 /** Any of them says that somebody else is the client, whoever connects. */
-const FORWARDING = [
-  'forwarded',
-  'via',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-proto',
-  'x-real-ip',
-] as const
+const FORWARDING =
+  /^(forwarded|via|x-forwarded(-.+)?|x-original-forwarded-for|x-real-ip|x-client-ip|x-cluster-client-ip|x-envoy-external-address|true-client-ip|cf-connecting-ip|fly-client-ip)$/
 
 /**
  * From this machine, and meant for it. A proxy on this machine connects from loopback for anybody, so what it passes on is
- * refused; and a web page whose own name was made to lead here (DNS rebinding) shows by the Host that it asks for.
+ * refused; and a web page whose own name was made to lead here (DNS rebinding) shows by the Host that it asks for. nginx, told
+ * no more than `proxy_pass`, adds no header and asks for its own peer: it shows by HTTP/1.0, which no browser speaks.
  */
 export function isLocal(req: CacheRequest): boolean {
-  if (FORWARDING.some((name) => req.headers[name] !== undefined)) return false
+  if (req.httpVersion === '1.0' || Object.keys(req.headers).some((name) => FORWARDING.test(name))) return false
   return isLoopback(req.socket.remoteAddress) && isLoopbackName(req.headers.host)
 }
 

@@ -28,7 +28,7 @@ export function checkOrigin(req: CacheRequest): void {
   }
   const { origin, host } = req.headers
   // Neither: no browser, so nobody's session was borrowed.
-  if (origin === undefined || hostOf(origin) === host?.toLowerCase()) return
+  if (origin === undefined || (host && hostOf(origin) === host.toLowerCase())) return
   throw foreign(`its Origin is not the Host that it was sent to; a proxy in between has to pass on Host as it came`)
 }
 
