@@ -4,6 +4,7 @@
  * (bench/questions/shared-hit.js). Knows no keys' meaning; not for Cluster, where they live in different slots.
  */
 import type { Deadline } from '../cache/tiers.ts'
+import { TierError } from '../errors.ts'
 
 /** One round trip: what is there in the order of `keys`, and of `tags`. */
 export type Send = (
@@ -48,12 +49,20 @@ export class Lookups {
     const batch = this.#joinable(deadline) ?? this.#prepare(deadline)
     const at = place(batch.keys, key)
     const places = tags.map((tag) => place(batch.tags, tag))
-    const { envelopes, ttlsMs, epochs } = await batch.reply
-    return {
-      envelope: envelopes[at] ?? undefined,
-      ttlMs: ttlsMs[at] ?? 0,
-      epochs: places.map((i) => epochs[i]),
+    try {
+      const { envelopes, ttlsMs, epochs } = await batch.reply
+      return {
+        envelope: envelopes[at] ?? undefined,
+        ttlMs: ttlsMs[at] ?? 0,
+        epochs: places.map((i) => epochs[i]),
+      }
+    } catch (error) {
+      const isRefused = error instanceof TierError && error.code === 'ERR_REDIS_REPLY'
+      if (!isRefused || batch.keys.size === 1) throw error
     }
+    // One key that may not be read is a refusal of them all: it is to harm no other reader.
+    const { envelopes, ttlsMs, epochs } = await this.#send([key], tags, deadline)
+    return { envelope: envelopes[0] ?? undefined, ttlMs: ttlsMs[0] ?? 0, epochs }
   }
 
   #joinable(deadline: Deadline): Batch | undefined {

@@ -84,6 +84,23 @@ describe('data errors in Redis', () => {
     })
   }
 
+  it('lets keys that a user may not read harm no lookup that leaves together with theirs', async () => {
+    const rules = ['~mcpgw:registry:items*', '~mcpgw:*@epoch', '~mcpgw:@worker*']
+    await redis.command('ACL', 'SETUSER', 'half', 'on', '>pw', '&*', '+@all', ...rules)
+    const ids = [1, 2, 3]
+    for (const id of ids) await one.cache.set('items', `value ${id}`, { id })
+    await until(async () => (await client.keys('mcpgw:registry:items:????????????????????????????????')).length === 3)
+    await one.stop()
+    client = redis.client({ username: 'half', password: 'pw' })
+    await start()
+    const secret = one.cache.get('secrets', { id: 1 })
+    const values = await Promise.all(ids.map((id) => one.cache.get('items', { id })))
+    expect(values).to.deep.equal(['value 1', 'value 2', 'value 3'])
+    expect(await secret).to.equal(undefined)
+    expect(one.errors).to.include('ERR_REDIS_REPLY')
+    expect(one.cache.stats().redisAvailable).to.equal(true)
+  })
+
   it('drops the epoch of what it can not raise in a full Redis, and tells the others', async () => {
     await one.get('/items/k')
     const heard: string[] = []
