@@ -244,7 +244,10 @@ export class Cache {
     if (first) {
       const reading = await before(this.options.clock, deadline, first, undefined)
       const entry = this.find(wanted)
-      if (entry && this.options.clock.monotonic() < entry.staleAtMs) return { entry, tier: 'memory' }
+      const nowMs = this.options.clock.monotonic()
+      if (entry && nowMs < entry.staleAtMs) return { entry, tier: 'memory' }
+      // A question that nobody waits for would count as one that Redis left without an answer.
+      if (nowMs >= deadline.atMs) return undefined
       const lookedUp = reading && 'hash' in reading ? reading.hash : undefined
       const isSame =
         lookedUp === this.#resolve(wanted) && this.#unknown(wanted.tags, wanted.maxStalenessMs).length === 0

@@ -28,6 +28,7 @@ interface Batch {
   readonly tags: Map<string, number>
   /** The earliest of its readers' deadlines. */
   deadline: Deadline
+  latestMs: number
   readonly reply: ReturnType<Send>
 }
 
@@ -68,8 +69,11 @@ export class Lookups {
   #joinable(deadline: Deadline): Batch | undefined {
     const batch = this.#next
     if (batch === undefined || batch.keys.size >= MOST_KEYS || batch.deadline.recovering !== deadline.recovering) return
-    if (Math.abs(batch.deadline.atMs - deadline.atMs) > this.#slackMs) return
-    if (deadline.atMs < batch.deadline.atMs) batch.deadline = deadline
+    const earliest = deadline.atMs < batch.deadline.atMs ? deadline : batch.deadline
+    const latestMs = Math.max(deadline.atMs, batch.latestMs)
+    if (latestMs - earliest.atMs > this.#slackMs) return
+    batch.deadline = earliest
+    batch.latestMs = latestMs
     return batch
   }
 
@@ -78,7 +82,7 @@ export class Lookups {
       if (this.#next === batch) this.#next = undefined
       return this.#send([...batch.keys.keys()], [...batch.tags.keys()], batch.deadline)
     })
-    const batch: Batch = { keys: new Map(), tags: new Map(), deadline, reply }
+    const batch: Batch = { keys: new Map(), tags: new Map(), deadline, latestMs: deadline.atMs, reply }
     this.#next = batch
     return batch
   }

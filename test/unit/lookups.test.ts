@@ -1,0 +1,78 @@
+/* Lookups that leave together: whose time they take, and what a Redis that answers nothing costs. Time is a fake clock's. */
+import { expect } from 'chai'
+import type { Deadline } from '../../lib/cache/tiers.ts'
+import { createRegistryCache, type RegistryCache } from '../../lib/index.ts'
+import { createFakeRedis, type FakeRedis } from '../../lib/testing/index.ts'
+import { Lookups, type Send } from '../../lib/tiers/lookups.ts'
+import { createFakeClock, type FakeClock, settle } from '../helpers/fake-clock.ts'
+
+const SLACK_MS = 25
+
+describe('lookups of one turn', () => {
+  interface Sent {
+    readonly keys: readonly string[]
+    readonly deadline: Deadline
+  }
+
+  /** Readers with so much time left ask in one turn: what was sent, and the keys that shared a trip with each of them. */
+  async function ask(...deadlinesMs: number[]): Promise<Sent[]> {
+    const sent: Sent[] = []
+    const send: Send = async (keys, tags, deadline) => {
+      sent.push({ keys, deadline })
+      return { ttlsMs: keys.map(() => 1), envelopes: keys.map((key) => Buffer.from(key)), epochs: tags.map(() => 1) }
+    }
+    const lookups = new Lookups(send, SLACK_MS)
+    const asked = deadlinesMs.map((atMs, i) => lookups.look(`key ${i}`, ['t'], { atMs, recovering: false }))
+    for (const [i, found] of (await Promise.all(asked)).entries()) expect(String(found.envelope)).to.equal(`key ${i}`)
+    return sent
+  }
+
+  it('go in one trip, by the earliest deadline', async () => {
+    const [trip, ...others] = await ask(250, 240, 249)
+    expect(others).to.deep.equal([])
+    expect(trip?.keys).to.deep.equal(['key 0', 'key 1', 'key 2'])
+    expect(trip?.deadline.atMs).to.equal(240)
+  })
+
+  it('cost no reader more of its time than the slack, however many with ever less of it come', async () => {
+    const deadlinesMs = [250, 230, 210, 190, 170, 150, 130, 110, 90, 70, 50, 30, 10]
+    for (const { keys, deadline } of await ask(...deadlinesMs)) {
+      for (const key of keys) {
+        const ownMs = deadlinesMs[Number(key.slice(4))] ?? 0
+        expect(ownMs - deadline.atMs, key).to.be.within(0, SLACK_MS)
+      }
+    }
+  })
+})
+
+describe('readers of one key while Redis answers nothing', () => {
+  let redis: FakeRedis
+  let clock: FakeClock
+  let cache: RegistryCache
+
+  beforeEach(async () => {
+    clock = createFakeClock()
+    redis = createFakeRedis({ clock })
+    cache = createRegistryCache({ redis: redis.client(), clock, breaker: { failures: 2 } })
+    await cache.start()
+  })
+
+  afterEach(async () => {
+    redis.thaw()
+    await cache.stop()
+  })
+
+  it('are one failure, and none asks again when its time is over', async () => {
+    const errors: string[] = []
+    cache.on('error', ({ code }) => errors.push(code))
+    redis.freeze()
+    const asked = [1, 2, 3].map(() => cache.get('tools'))
+    await settle()
+    await clock.advanceAsync(250)
+    for (const reading of asked) expect(await reading).to.equal(undefined)
+    await clock.advanceAsync(1)
+    await settle()
+    expect(errors).to.deep.equal(['ERR_REDIS_TIMEOUT'])
+    expect(cache.stats().redisAvailable).to.equal(true)
+  })
+})
