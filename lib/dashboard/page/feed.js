@@ -110,7 +110,8 @@ function kindOf(cause) {
 
 /** @param {string} cause */
 function wordsOf(cause) {
-  return CAUSES[cause] ?? cause.replace(':', ' ')
+  // What another worker said may be the name of something that every object has.
+  return (Object.hasOwn(CAUSES, cause) ? CAUSES[cause] : undefined) ?? cause.replace(':', ' ')
 }
 
 /** @param {Group} group */
