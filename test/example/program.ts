@@ -4,8 +4,11 @@
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { redisServerBinary } from '../helpers/redis-server.ts'
 import { track } from '../helpers/tracked.ts'
 import { until } from '../helpers/until.ts'
 
@@ -25,13 +28,18 @@ export interface Program {
   stop(signal?: NodeJS.Signals): Promise<number | NodeJS.Signals | null>
 }
 
+/** With several workers the example starts a redis-server that it finds in the PATH. */
+const programs = mkdtempSync(join(tmpdir(), 'example-programs-'))
+symlinkSync(redisServerBinary, join(programs, 'redis-server'))
+process.once('exit', () => rmSync(programs, { recursive: true, force: true }))
+
 const directly = [process.execPath, '--import', 'ts-blank-space/register', 'server.ts']
 
 /** Starts the example with these variables and nothing else of ours but the PATH, on a free port. */
 export function runExample(env: Record<string, string> = {}, [command = '', ...args]: string[] = directly): Program {
   const child = spawn(command, args, {
     cwd: folder,
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: '0', ...env },
+    env: { PATH: `${programs}${delimiter}${process.env.PATH}`, HOME: process.env.HOME, PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   })

@@ -60,6 +60,9 @@ interface Binary {
 
 const binary = locateBinary()
 
+/** The binary, for programs that start a server by themselves; it goes by its name, so link to it as `redis-server`. */
+export const redisServerBinary: string = binary.path
+
 function locateBinary(): Binary {
   const named = process.env.REDIS_SERVER_BIN
   if (named !== undefined && named !== '') {
