@@ -11,7 +11,7 @@
  */
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { HeaderValue } from '../cache/entry.ts'
-import type { CacheRequest, CacheResponse } from './exchange.ts'
+import { type CacheRequest, type CacheResponse, isNodesEnd } from './exchange.ts'
 import { isJsonType, isNotModified, notReplayed, type ResponseHead, toTime, varyNames } from './storable.ts'
 
 /** What was sent. */
@@ -89,8 +89,9 @@ export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHoo
     res.end = function watchedEnd(...args: unknown[]): CacheResponse {
       if (!isWatching) return end.apply(res, args)
       unwatch()
-      if (res.headersSent) return end.apply(res, args)
-      draft = takeDown(res, before, toBuffer(args[0], args[1], typeof body === 'string'))
+      // A `send` from before us that sends once more by `json` has been watched within.
+      if (res.headersSent || draft !== undefined) return end.apply(res, args)
+      draft = takeDown(res, before, toBuffer(args[0], args[1], typeof body === 'string' && isNodesEnd(end)))
       if (draft.status >= 500 && replaceError()) return res
       if (isConditional && isConditionalHit(req, draft)) {
         res.statusCode = 304
@@ -244,13 +245,13 @@ function isSame(a: number | string | readonly string[], b: number | string | rea
 
 /**
  * The handler may go on to use its buffer, and a slice of Node's pool would keep all of that: a copy, but of what Express
- * itself has just made of a string, in memory of its own.
+ * itself has just made of a string, in memory of its own, and that nobody else gets to see (`isOurs`).
  */
-function toBuffer(chunk: unknown, encoding: unknown, isOfString: boolean): Buffer {
+function toBuffer(chunk: unknown, encoding: unknown, isOurs: boolean): Buffer {
   const bytes =
     typeof chunk === 'string' ? Buffer.from(chunk, typeof encoding === 'string' ? (encoding as 'utf8') : 'utf8') : chunk
   if (!(bytes instanceof Uint8Array)) return Buffer.alloc(0)
-  if (isOfString && Buffer.isBuffer(bytes) && bytes.buffer.byteLength === bytes.byteLength) return bytes
+  if (isOurs && Buffer.isBuffer(bytes) && bytes.buffer.byteLength === bytes.byteLength) return bytes
   const copy = Buffer.allocUnsafeSlow(bytes.byteLength)
   copy.set(bytes)
   return copy

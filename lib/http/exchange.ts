@@ -2,7 +2,7 @@
  * Requests and responses as this package sees them: node:http's, with what Express 4 and 5 add. Structural, so that our
  * declarations need no Express types; test/unit/express-types.test-d.ts checks them against both.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type IncomingMessage, ServerResponse } from 'node:http'
 
 export interface CacheRequest extends IncomingMessage {
   readonly baseUrl?: string
@@ -74,6 +74,16 @@ export function isRuled(res: CacheResponse): boolean {
 
 export function takeCharge(res: CacheResponse): void {
   ruled.add(res)
+}
+
+const NODES_END: unknown = ServerResponse.prototype.end
+
+/**
+ * Whether this is Node's own, which leaves the bytes as they are. Whoever has put another in its place may write into them,
+ * for one caller alone.
+ */
+export function isNodesEnd(end: unknown): boolean {
+  return end === NODES_END
 }
 
 /** Somebody answered, or the client went away, while we waited. */

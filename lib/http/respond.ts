@@ -4,7 +4,7 @@
  */
 import type { OutgoingHttpHeaders } from 'node:http'
 import { ageMs, type Entry, type HeaderValue } from '../cache/entry.ts'
-import { type CacheRequest, type CacheResponse, read } from './exchange.ts'
+import { type CacheRequest, type CacheResponse, isNodesEnd, read } from './exchange.ts'
 import { isNotModified, toTime, varyNames } from './storable.ts'
 
 /** How an answer came about, as Cache-Status says it (RFC 9211) and as X-Cache does. */
@@ -91,7 +91,7 @@ export function respond(
     return { status: entry.status, bytes: 0 }
   }
   const end: (chunk: Buffer) => unknown = read(res, 'end')
-  end.call(res, form.body)
+  end.call(res, isNodesEnd(end) ? form.body : Buffer.from(form.body))
   return { status: entry.status, bytes: form.body.byteLength }
 }
 

@@ -4,7 +4,7 @@
 import { type IncomingMessage, get as openStream } from 'node:http'
 import { PassThrough, Readable } from 'node:stream'
 import { expect } from 'chai'
-import type { ErrorRequestHandler, Response } from 'express'
+import type { ErrorRequestHandler, RequestHandler, Response } from 'express'
 import { forEachExpress } from '../helpers/http.ts'
 import { applications, expectSame } from './fixture.ts'
 
@@ -316,6 +316,55 @@ forEachExpress((_name, framework) => {
       expect(miss.json()).to.deep.equal(LIST)
       expect(code).to.equal('ERR_HTTP_HEADERS_SENT')
       expectSame(await get('/x'), miss)
+    })
+
+    for (const where of ['before', 'behind'] as const) {
+      it(`keeps nothing of what a hook on end, mounted ${where} the cache, writes into the bytes of one caller`, async () => {
+        let runs = 0
+        const { get } = await start(framework, ({ app, cached }) => {
+          const cache = cached({ scope: 'public' })
+          const personal: RequestHandler = (req, res, next) => {
+            const { end } = res
+            res.end = ((chunk: unknown, ...more: never[]) => {
+              const at = Buffer.isBuffer(chunk) ? chunk.indexOf('########') : -1
+              if (Buffer.isBuffer(chunk) && at >= 0) chunk.write(String(req.headers['x-token']), at)
+              return end.call(res, chunk as never, ...more)
+            }) as typeof res.end
+            next()
+          }
+          app.get('/x', where === 'before' ? [personal, cache] : [cache, personal], (_req, res) => {
+            runs++
+            res.json({ token: '########', padding: 'x'.repeat(20_000) })
+          })
+        })
+        const tokens: unknown[] = []
+        for (const token of ['of-alice', 'of-bob..', 'of-carol']) {
+          tokens.push((await get('/x', { 'X-Token': token })).json<{ token: string }>().token)
+        }
+        const onHits = where === 'before' ? ['of-bob..', 'of-carol'] : ['########', '########']
+        expect(tokens).to.deep.equal(['of-alice', ...onHits])
+        expect(runs).to.equal(1)
+      })
+    }
+
+    it('fills from a conditional request where a wrapped send sends once more by json', async () => {
+      const { get } = await start(framework, ({ app, cached }) => {
+        app.use((_req, res, next) => {
+          const { send } = res
+          let isWrapped = false
+          res.send = function wrapping(this: Response, body: unknown) {
+            if (isWrapped || typeof body !== 'string') return send.call(this, body)
+            isWrapped = true
+            return this.json({ data: JSON.parse(body) })
+          }
+          next()
+        })
+        app.get('/x', cached(), (_req, res) => void res.set('ETag', '"1"').json(LIST))
+      })
+      expect((await get('/x', { 'If-None-Match': '"1"' })).status).to.equal(304)
+      const hit = await get('/x')
+      expect(hit.headers['x-cache']).to.equal('HIT')
+      expect(hit.json()).to.deep.equal({ data: LIST })
     })
 
     it('copies the bytes, so that a handler may use its buffer again', async () => {
