@@ -333,7 +333,7 @@ forEachExpress((_name, framework) => {
             next()
           }
           const chain: RequestHandler[] = where === 'before' ? [personal, cache] : [cache, personal]
-          app.get('/x', chain, (_req, res) => {
+          app.get('/x', ...chain, (_req: unknown, res: Response) => {
             runs++
             res.json({ token: '########', padding: 'x'.repeat(20_000) })
           })
