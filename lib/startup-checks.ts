@@ -52,7 +52,12 @@ function checkDeadlines(client: RedisClient, warn: Warn): void {
 /** Without user and password. */
 function addressOf(client: RedisClient): string {
   if (client.isCluster === true) return 'the Redis Cluster'
-  const { host, port, path } = client.options as Record<string, unknown>
+  const { host, port, path, sentinels, name } = client.options as Record<string, unknown>
+  // The client has a host and a port beside them, which it does not use.
+  if (Array.isArray(sentinels)) {
+    const addresses = sentinels.map((one: { host?: unknown; port?: unknown }) => `${one.host}:${one.port ?? 26_379}`)
+    return `Redis ${String(name)} of the Sentinels ${addresses.join(', ')}`
+  }
   if (typeof path === 'string') return `Redis at ${path}`
   return typeof host === 'string' && typeof port === 'number' ? `Redis at ${host}:${port}` : 'Redis'
 }

@@ -296,6 +296,20 @@ describe('a Redis client', () => {
     expect(seen.codes).to.deep.equal(['ERR_REDIS_UNREACHABLE'])
   })
 
+  it('that Sentinels should lead to is not looked for at the address that the client would have without them', async () => {
+    const clock = createFakeClock()
+    const seen = warned()
+    const sentinels = [{ host: '10.0.0.1', port: 26_379 }]
+    const client = Object.assign(new Hanging(), {
+      options: { sentinels, name: 'main', host: 'localhost', port: 6379 },
+    })
+    const cache = make(client, seen, { clock })
+    const started = cache.start()
+    await clock.advanceAsync(3000)
+    await started
+    expect(seen.messages[0]).to.include('Redis main of the Sentinels 10.0.0.1:26379').and.not.include('localhost')
+  })
+
   it('that is lost later is another matter, and one that connects is none', async function () {
     this.timeout(20_000)
     const redis = await startRedis()
