@@ -80,6 +80,8 @@ interface Route {
 
 const MAX_ROUTES = 1000
 const MAX_EPOCHS = 200
+/** As many as Node takes (`maxHeadersCount` of a server). */
+const MAX_HEADERS = 2000
 
 export class Description {
   readonly #options: ResolvedOptions
@@ -192,15 +194,24 @@ function checkRequest(request: ExplainRequest): { method: string; url: string; h
   if (!isUrl || (path === '' && url === '')) {
     throw new OptionError('ERR_OPTION_TYPE', 'request.url', url, 'a path that begins with /, or a whole URL')
   }
-  checkNames('request.headers', headers, Object.keys(headers ?? {}))
+  const names = Object.keys(headers ?? {})
+  if (names.length > MAX_HEADERS) {
+    throw new OptionError('ERR_OPTION_RANGE', 'request.headers', names.length, `at most ${MAX_HEADERS} headers`)
+  }
+  checkNames('request.headers', headers, names)
   const lower: Record<string, string> = {}
   for (const [name, value] of Object.entries(headers)) {
     if (value === undefined) continue
-    const text = Array.isArray(value) ? value.join(', ') : value
-    if (!isToken(name) || !isString(text)) {
-      throw new OptionError('ERR_OPTION_TYPE', `request.headers.${name}`, value, 'a header name with a string')
+    const lines: readonly unknown[] = Array.isArray(value) ? value : [value]
+    if (!isToken(name) || !lines.every(isString)) {
+      throw new OptionError(
+        'ERR_OPTION_TYPE',
+        `request.headers.${name.slice(0, 80)}`,
+        value,
+        'a header name with a string',
+      )
     }
-    lower[name.toLowerCase()] = text
+    lower[name.toLowerCase()] = lines.join(', ')
   }
   return { method: method.toUpperCase(), url: path.startsWith('/') ? path : `/${path}`, headers: lower }
 }

@@ -118,6 +118,8 @@ forEachExpress((_name, framework) => {
         [{ url: 'tools' }, '400 ERR_OPTION_TYPE'],
         [{ url: '/tools', method: 7 }, '400 ERR_OPTION_TYPE'],
         [{ url: '/tools', headers: ['a'] }, '400 ERR_OPTION_TYPE'],
+        [{ url: '/tools', headers: { a: [{ toString: 1 }] } }, '400 ERR_OPTION_TYPE'],
+        [{ url: '/tools', headers: { a: ['b', 7] } }, '400 ERR_OPTION_TYPE'],
         [{ url: '/tools', route: 'none' }, '400 ERR_ROUTE_ID'],
         [{ url: '/tools', route: 7 }, '400 ERR_ROUTE_ID'],
         [{ url: '/tools', mehtod: 'GET' }, '400 ERR_OPTION_UNKNOWN'],

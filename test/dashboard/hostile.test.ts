@@ -5,8 +5,8 @@ import { connect } from 'node:net'
 import { expect } from 'chai'
 import type express from 'express'
 import type { Explained, Snapshot } from '../../lib/dashboard/index.ts'
-import { forEachExpress, request } from '../helpers/http.ts'
-import { dashboards, type Mounted } from './fixture.ts'
+import { type Answer, forEachExpress, request } from '../helpers/http.ts'
+import { dashboards, errorOf, type Mounted } from './fixture.ts'
 
 /** Lines as they are; the answer until the connection ends. HTTP/1.0 and what lacks a Host can not be had from node:http. */
 async function raw(port: number, ...lines: string[]): Promise<string> {
@@ -83,6 +83,20 @@ describe('the dashboard, before hostile requests', () => {
 forEachExpress((_name, framework) => {
   describe('explaining a request', () => {
     const mount = dashboards()
+
+    it('takes no more headers than Node does, so that many of them keep nobody waiting', async () => {
+      const it = await mount({
+        framework,
+        before: (app) => app.use(framework.json({ limit: '10mb' })),
+        after: (app, cache) => app.get('/tools', cache.middleware({ type: 'tools', scope: 'public' })),
+      })
+      const of = (count: number): object =>
+        Object.fromEntries(Array.from({ length: count }, (_, i) => [`x-${i}`, ['a', 'b']]))
+      const explain = (count: number): Promise<Answer> =>
+        it.post('/api/explain', { url: '/tools', route: 'tools 1', headers: of(count) })
+      expect((await explain(2000)).status).to.equal(200)
+      expect(errorOf(await explain(50_000))).to.equal('400 ERR_OPTION_RANGE')
+    })
 
     it('leaves the cache as it was: no epoch is made, no entry counts as used', async () => {
       const it = await mount({
