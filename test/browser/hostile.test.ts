@@ -45,6 +45,9 @@ describe('The dashboard of a cache that others put markup into', function () {
         res.json({ note: MARKUP, __proto__: { hacked: 1 }, 'a\u202e': '\u0000\u2028</pre>' })
       })
     }
+    const cached = cache.middleware({ type: 'tools', scope: 'public', ttl: 600 })
+    const deep = `${'['.repeat(30_000)}${']'.repeat(30_000)}`
+    app.get('/deep', cached, (_req, res) => void res.type('json').send(deep))
     listening = await listen(app)
   })
 
@@ -109,5 +112,17 @@ describe('The dashboard of a cache that others put markup into', function () {
     const made = `document.querySelectorAll('[src=x], [onerror], iframe, script:not([src])').length`
     expect(await page.evaluate(made)).to.equal(0)
     await close(/\b400\b/)
+  })
+
+  it('shows a body of brackets alone without being busy with it', async () => {
+    await request(listening, { path: '/deep' })
+    const { page, close } = await browser.open(`http://localhost:${listening.port}/orgs/7/_cache`)
+    await live(page)
+    await page.locator('#entries').scrollIntoViewIfNeeded()
+    await page.getByRole('button', { name: /^Preview/ }).click()
+    await text(page, '#preview-note', /58\.6 KiB/)
+    const shown = Number(await page.evaluate("document.querySelector('#preview-body').textContent.length"))
+    expect(shown).to.be.within(60_000, 10_000_000)
+    await close()
   })
 })

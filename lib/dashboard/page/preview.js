@@ -12,6 +12,9 @@ const facts = byId('preview-headers', HTMLElement)
 const text = byId('preview-body', HTMLElement)
 const note = byId('preview-note', HTMLElement)
 
+/** Further in, lines begin no further right: a body of brackets alone would else grow with the square of its length. */
+const MAX_DEPTH = 40
+
 byId('preview-close', HTMLButtonElement).addEventListener('click', () => dialog.close())
 
 /**
@@ -53,7 +56,8 @@ function indented(body) {
   let depth = 0
   let isInString = false
   let out = ''
-  const line = () => `\n${'  '.repeat(depth)}`
+  let last = ''
+  const line = () => `\n${'  '.repeat(Math.min(depth, MAX_DEPTH))}`
   for (let i = 0; i < body.length; i++) {
     const char = body.charAt(i)
     if (isInString) {
@@ -68,10 +72,12 @@ function indented(body) {
       out += isEmpty ? char : char + line()
     } else if (char === '}' || char === ']') {
       depth--
-      out += /[{[]$/.test(out) ? char : line() + char
+      // What was written is not looked at: to read the end of a string that grows is to copy all of it.
+      out += last === '{' || last === '[' ? char : line() + char
     } else if (char === ',') out += char + line()
     else if (char === ':') out += ': '
     else if (!/\s/.test(char)) out += char
+    if (!/\s/.test(char)) last = char
   }
   return out
 }
