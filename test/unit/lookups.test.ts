@@ -34,6 +34,11 @@ describe('lookups of one turn', () => {
     expect(trip?.deadline.atMs).to.equal(240)
   })
 
+  it('are parted into trips so small that large entries can come one after the other within their time', async () => {
+    const trips = await ask(...Array.from({ length: 40 }, () => 250))
+    expect(trips.map(({ keys }) => keys.length)).to.deep.equal([8, 8, 8, 8, 8])
+  })
+
   it('cost no reader more of its time than the slack, however many with ever less of it come', async () => {
     const deadlinesMs = [250, 230, 210, 190, 170, 150, 130, 110, 90, 70, 50, 30, 10]
     for (const { keys, deadline } of await ask(...deadlinesMs)) {
