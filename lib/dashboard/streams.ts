@@ -46,6 +46,8 @@ export class Streams {
     // no-transform keeps compression() from waiting for more; the other is for nginx.
     res.setHeader('Cache-Control', 'no-store, no-transform')
     res.setHeader('X-Accel-Buffering', 'no')
+    // A connection that outlives its stream holds a server open that closes, and the page would come back on it again and again.
+    res.setHeader('Connection', 'close')
     const nowMs = this.#clock.monotonic()
     const drained = (): void => {
       stream.stalledAtMs = undefined

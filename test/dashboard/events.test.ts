@@ -1,6 +1,7 @@
 /*
  * The stream of events: what comes when, what a slow page costs, and when it ends.
  */
+import { Agent } from 'node:http'
 import { connect } from 'node:net'
 import { expect } from 'chai'
 import compression from 'compression'
@@ -9,7 +10,7 @@ import { Streams } from '../../lib/dashboard/streams.ts'
 import { createFakeClock } from '../helpers/fake-clock.ts'
 import { forEachExpress, listen } from '../helpers/http.ts'
 import { until } from '../helpers/until.ts'
-import { dashboards, errorOf, type Mounted } from './fixture.ts'
+import { dashboards, errorOf, type Mounted, openStream } from './fixture.ts'
 
 const second = async ({ clock }: Mounted): Promise<void> => await clock.advanceAsync(1000)
 
@@ -130,8 +131,7 @@ describe('the stream of events', () => {
     Object.assign(counts, { counts: 0, stats: 0, describe: 0, workers: 0 })
     for (let i = 0; i < 10; i++) await second(it)
     for (const stream of streams) await until(() => stream.all('tick').length === 10)
-    // workers() in memory asks stats() once more.
-    expect(counts).to.deep.equal({ counts: 10, stats: 10 + counts.workers, describe: 10, workers: 5 })
+    expect(counts).to.deep.equal({ counts: 10, stats: 10, describe: 10, workers: 5 })
   })
 
   it('costs nothing while nobody looks: no hit makes an event, no tick is made, the fleet is not asked', async () => {
@@ -193,6 +193,21 @@ describe('the stream of events', () => {
     await second(it)
     await stream.ended
     await closed
+  })
+
+  it('does not hold it by a connection either that a browser would keep, and come again on', async () => {
+    const it = await mount()
+    const { server, port } = it.listening
+    // No end of its own: what closes the connection is the answer.
+    server.keepAliveTimeout = 0
+    const agent = new Agent({ keepAlive: true })
+    const stream = await openStream(port, {}, agent)
+    await stream.next('snapshot')
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+    await second(it)
+    await stream.ended
+    await closed
+    agent.destroy()
   })
 
   it('ends after a quarter of an hour, so that whoever was signed out does not look on', async () => {

@@ -1,7 +1,13 @@
 /*
  * A dashboard on real HTTP, and what tests ask of it: JSON with its token, and its stream of events.
  */
-import { type ClientRequest, type IncomingHttpHeaders, type OutgoingHttpHeaders, request as requestOf } from 'node:http'
+import {
+  type Agent,
+  type ClientRequest,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  request as requestOf,
+} from 'node:http'
 import type express from 'express'
 import { cacheDashboard, type DashboardOptions, type Snapshot } from '../../lib/dashboard/index.ts'
 import { createRegistryCache, type RegistryCache, type RegistryCacheOptions } from '../../lib/index.ts'
@@ -108,10 +114,14 @@ export interface Stream {
   close(): void
 }
 
-export async function openStream(port: number, headers: OutgoingHttpHeaders = {}): Promise<Stream> {
+export async function openStream(
+  port: number,
+  headers: OutgoingHttpHeaders = {},
+  agent: Agent | false = false,
+): Promise<Stream> {
   return await new Promise<Stream>((resolve, reject) => {
     const outgoing: ClientRequest = requestOf(
-      { host: '127.0.0.1', port, path: '/_cache/api/events', headers, agent: false },
+      { host: '127.0.0.1', port, path: '/_cache/api/events', headers, agent },
       (incoming) => {
         let text = ''
         const events: StreamEvent[] = []
