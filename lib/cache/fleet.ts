@@ -24,6 +24,7 @@ export class Fleet {
   readonly #cache: Cache
   readonly #lockTtlMs: number
   #turns = 0
+  #hashed: { readonly stamps: Stamps; readonly hash: string } | undefined
 
   constructor(cache: Cache, lockTtlMs: number) {
     this.#cache = cache
@@ -41,7 +42,7 @@ export class Fleet {
     if (!shared?.isUp() || isAlone) return { entry: undefined, done: nothing }
     const { type } = wanted
     const { hash } = missed
-    const stampsHash = hashOf(missed.stamps)
+    const stampsHash = this.#hashOf(missed.stamps)
     const token = `${++this.#turns}`
     const endsAtMs = clock.monotonic() + this.#lockTtlMs
     const held = {
@@ -103,8 +104,12 @@ export class Fleet {
     memory.set(wanted.type, missed.hash, entry)
     return clock.monotonic() < entry.staleAtMs ? entry : undefined
   }
-}
 
-function hashOf(stamps: Stamps): string {
-  return hash32(JSON.stringify([stamps.tags, stamps.epochs])).slice(0, 16)
+  /** Misses in a row are mostly of one type, under the same stamps. */
+  #hashOf(stamps: Stamps): string {
+    if (this.#hashed && areSame(this.#hashed.stamps, stamps)) return this.#hashed.hash
+    const hash = hash32(JSON.stringify([stamps.tags, stamps.epochs])).slice(0, 16)
+    this.#hashed = { stamps, hash }
+    return hash
+  }
 }

@@ -272,8 +272,11 @@ export class RedisTier implements SharedTier {
         asked = this.#client.set(key, `${this.#options.workerId}:${token}`, 'PX', px, 'NX')
         // One server answers in the order of asking; the nodes of a cluster know of no order between them.
         if (this.#isCluster) await asked
-        const [reply, entry] = await Promise.all([asked, this.#fetch(this.entryKey(type, hash))])
-        return { held: reply !== null, ...entry }
+        const entry = this.entryKey(type, hash)
+        // Hardly ever is there anything, and EXISTS costs a part of what a look costs.
+        const [reply, count] = await Promise.all([asked, this.#client.exists(entry)])
+        const found = count > 0 ? await this.#fetch(entry) : { envelope: undefined, ttlMs: 0 }
+        return { held: reply !== null, ...found }
       })
     } catch (error) {
       // Set after all, when nobody here waits for it any more: it would hold up the others for its whole life.
