@@ -53,14 +53,14 @@ export class Fleet {
         this.#cache.options.inBackground(unlocked, 'unlock')
       },
     }
-    const entryOf = (look: { envelope: Buffer | undefined; ttlMs: number }, sentAtMs: number) =>
+    const entryOf = (look: { envelope: Buffer | undefined; ttlMs: number }, sentAtMs: number, until: Deadline) =>
       // Counted from when it was asked for: its way here is part of its life.
-      look.envelope && this.#take(wanted, missed, look.envelope, look.ttlMs - (clock.monotonic() - sentAtMs))
+      look.envelope && this.#take(wanted, missed, look.envelope, look.ttlMs - (clock.monotonic() - sentAtMs), until)
     /** Undefined when it is another worker's turn. */
     const tryLock = async (until: Deadline): Promise<Turn | undefined> => {
       const sentAtMs = clock.monotonic()
       const look = await shared.lock(type, hash, stampsHash, token, this.#lockTtlMs, until)
-      const entry = await entryOf(look, sentAtMs)
+      const entry = await entryOf(look, sentAtMs, until)
       if (entry === undefined) return look.held ? held : undefined
       if (look.held) held.done()
       return { entry }
@@ -74,8 +74,9 @@ export class Fleet {
         if (leftMs <= 0) break
         await new Promise<void>((resolve) => clock.setTimeout(resolve, Math.min(pauseMs, leftMs)))
         const sentAtMs = clock.monotonic()
-        const look = await shared.watch(type, hash, stampsHash, this.#cache.deadline())
-        const entry = await entryOf(look, sentAtMs)
+        const until = this.#cache.deadline()
+        const look = await shared.watch(type, hash, stampsHash, until)
+        const entry = await entryOf(look, sentAtMs, until)
         if (entry) return { entry }
         const turn = look.locked ? undefined : await tryLock(this.#cache.deadline())
         if (turn) return turn
@@ -87,7 +88,13 @@ export class Fleet {
   }
 
   /** The entry that was found, when it was computed under this miss's own stamps; or the variant that it points to. */
-  async #take(wanted: Wanted, missed: Missed, envelope: Buffer, ttlMs: number): Promise<Entry | undefined> {
+  async #take(
+    wanted: Wanted,
+    missed: Missed,
+    envelope: Buffer,
+    ttlMs: number,
+    until: Deadline,
+  ): Promise<Entry | undefined> {
     const decoded = decodeEntry(envelope)
     if (!decoded || ttlMs <= 0) return undefined
     const { content, stamps } = decoded
@@ -95,7 +102,7 @@ export class Fleet {
     const isOurs = areSame({ ...asked, epochs: stamps.epochs.slice(0, asked.tags.length) }, missed.stamps)
     if (!isOurs || !this.#cache.isCurrent(missed.stamps)) return undefined
     if (content.kind === 'vary' || stamps.tags.length > asked.tags.length) {
-      const reading = await this.#cache.read(wanted, this.#cache.deadline())
+      const reading = await this.#cache.read(wanted, until)
       return 'entry' in reading ? reading.entry : undefined
     }
     const { memory, clock } = this.#cache.options

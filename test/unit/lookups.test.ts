@@ -1,5 +1,9 @@
 /* Lookups that leave together: whose time they take, and what a Redis that answers nothing costs. Time is a fake clock's. */
 import { expect } from 'chai'
+import type { Cache } from '../../lib/cache/cache.ts'
+import { encodeEntry } from '../../lib/cache/entry.ts'
+import { Fleet } from '../../lib/cache/fleet.ts'
+import type { Missed, Wanted } from '../../lib/cache/reading.ts'
 import type { Deadline } from '../../lib/cache/tiers.ts'
 import { createRegistryCache, type RegistryCache } from '../../lib/index.ts'
 import { createFakeRedis, type FakeRedis } from '../../lib/testing/index.ts'
@@ -47,6 +51,40 @@ describe('lookups of one turn', () => {
         expect(ownMs - deadline.atMs, key).to.be.within(0, SLACK_MS)
       }
     }
+  })
+})
+
+describe('a turn among the workers', () => {
+  it('reads what another worker has left, where that varies by headers, within the time that the request has left', async () => {
+    const clock = createFakeClock()
+    const stamps = { tags: ['registry:tools'], epochs: [2e15] }
+    const none = { body: Buffer.alloc(0), status: 200, headers: [], removed: [], shareable: false, initialAgeMs: 0 }
+    const lives = { ttlMs: 60_000, staleWhileRevalidateMs: 0, staleIfErrorMs: 0 }
+    const envelope = encodeEntry({ kind: 'vary', vary: ['accept-language'], ...none, ...lives }, stamps)
+    const deadlines: Deadline[] = []
+    const cache = {
+      options: {
+        clock,
+        shared: {
+          isUp: () => true,
+          lock: async () => {
+            clock.advance(200)
+            return { held: false, envelope, ttlMs: 60_000 }
+          },
+        },
+      },
+      deadline: () => ({ atMs: clock.monotonic() + 250, recovering: false }),
+      isCurrent: () => true,
+      read: async (_wanted: unknown, deadline: Deadline) => {
+        deadlines.push(deadline)
+        return { entry: 'found' }
+      },
+    } as unknown as Cache
+    const deadline = cache.deadline()
+    const missed = { hash: 'h', stamps, reach: 'both' } as unknown as Missed
+    const { entry } = await new Fleet(cache, 5_000).turn({ type: 'tools' } as Wanted, missed, deadline)
+    expect(entry).to.equal('found')
+    expect(deadlines).to.deep.equal([deadline])
   })
 })
 
