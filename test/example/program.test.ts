@@ -106,6 +106,12 @@ describe("the example's configuration", () => {
     ['PORT', { PORT: 'http' }],
     ['DATABASE_URL', { DATABASE_URL: 'mysql://127.0.0.1/x' }],
     ['DATA_DIR', { DATABASE_URL: 'postgres://127.0.0.1/x', DATA_DIR: 'x' }],
+    ['WORKERS', { WORKERS: '0' }],
+    ['WORKERS', { WORKERS: 'all' }],
+    ['OPEN_WRITES', { OPEN_WRITES: 'yes' }],
+    ['RATE_LIMIT', { RATE_LIMIT: '0' }],
+    ['TRUST_PROXY', { TRUST_PROXY: 'true' }],
+    ['LOG_LEVEL', { LOG_LEVEL: 'loud' }],
     ['ADMIN_TOKEN', { ADMIN_TOKEN: 'short' }],
     ['MCP_SERVERS', { MCP_SERVERS: 'memory,unknown' }],
     ['ALLOWED_COMMANDS', { ALLOWED_COMMANDS: 'sh' }],
@@ -117,6 +123,20 @@ describe("the example's configuration", () => {
       expect(() => readConfig(env)).to.throw(variable)
     })
   }
+
+  it('leaves writes open only where nobody else can connect, unless it is told', () => {
+    for (const HOST of ['127.0.0.1', '127.1.2.3', '::1', 'localhost'])
+      expect(readConfig({ HOST }).openWrites).to.equal(true)
+    for (const HOST of ['0.0.0.0', '::', '10.0.0.1', 'gateway.example', 'localhost.example']) {
+      expect(readConfig({ HOST }).openWrites, HOST).to.equal(false)
+      expect(readConfig({ HOST, OPEN_WRITES: 'true' }).openWrites, HOST).to.equal(true)
+    }
+    expect(readConfig({ OPEN_WRITES: 'false' }).openWrites).to.equal(false)
+  })
+
+  it('lets several workers share a Redis without a DATABASE_URL, since they share the PGlite of their primary', () => {
+    expect(readConfig({ WORKERS: '2', REDIS_URL: 'redis://127.0.0.1' })).to.include({ redisUrl: 'redis://127.0.0.1' })
+  })
 
   it('takes an empty variable for none, but no MCP servers for an empty list of them', () => {
     const config = readConfig({ PORT: '', REDIS_URL: '', DATABASE_URL: '', MCP_SERVERS: '' })
