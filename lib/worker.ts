@@ -36,6 +36,9 @@ import { ownWorker } from './workers.ts'
 /** How long followers wait for a silent handler where no lock's life says so. */
 const FOLLOWERS_WAIT_MS = 5000
 
+/** Types of which invalidations are counted though nobody here has asked for one. */
+const MOST_TYPES = 1000
+
 export class Worker {
   readonly id: string = randomBytes(6).toString('hex')
   readonly options: ResolvedOptions
@@ -266,7 +269,9 @@ export class Worker {
     else if (tag.startsWith(ALL)) {
       const type = tag.slice(ALL.length)
       this.#memory.clear(type)
-      if (isType(type)) this.counters.of(type).invalidations++
+      // Others may name whatever they like: what they made up must not pile up here.
+      const { types } = this.counters
+      if (isType(type) && (types.has(type) || types.size < MOST_TYPES)) this.counters.of(type).invalidations++
     }
     if (this.events.has('invalidate')) this.events.emit('invalidate', { tag, cause, worker, own })
   }

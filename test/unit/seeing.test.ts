@@ -15,6 +15,16 @@ describe('stats', () => {
     expect(stats).to.include({ invalidations: 0, coalesced: 0, stale: 0, errors: 0, hitRate: 0, redisHitRate: 0 })
   })
 
+  it('count the invalidations of every type that is used, and of no more than a thousand that nobody uses', async () => {
+    const cache = createRegistryCache({ silence: ['ERR_TYPE_TYPO'] })
+    await cache.set('mine', 1)
+    for (let i = 0; i < 1200; i++) await cache.invalidate(`made-up-${i}`)
+    await cache.invalidate('mine')
+    const { types, invalidations } = cache.stats()
+    expect(Object.keys(types)).to.have.length(1000)
+    expect([types.mine?.invalidations, invalidations]).to.deep.equal([1, 1201])
+  })
+
   let clock: FakeClock
   let cache: RegistryCache
   let server: Listening
