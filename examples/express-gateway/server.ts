@@ -1,7 +1,7 @@
 /**
  * The program: reads the environment, starts everything in order, and stops it in the reverse order at SIGINT or SIGTERM.
- * With WORKERS above 1 it is three: the primary, which owns what is shared, and workers, which it starts with the shared
- * database, Redis and admin token in their environment.
+ * With WORKERS above 1 it runs as a primary, which owns what is shared, and as workers: the same program again, with the
+ * primary's database, Redis and admin token in its environment.
  */
 import cluster from 'node:cluster'
 import { randomBytes } from 'node:crypto'

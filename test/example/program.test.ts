@@ -127,7 +127,7 @@ describe("the example's configuration", () => {
   it('leaves writes open only where nobody else can connect, unless it is told', () => {
     for (const HOST of ['127.0.0.1', '127.1.2.3', '::1', 'localhost'])
       expect(readConfig({ HOST }).openWrites).to.equal(true)
-    for (const HOST of ['0.0.0.0', '::', '10.0.0.1', 'gateway.example', 'localhost.example']) {
+    for (const HOST of ['0.0.0.0', '::', '10.0.0.1', 'gateway.example', 'localhost.example', '127.example']) {
       expect(readConfig({ HOST }).openWrites, HOST).to.equal(false)
       expect(readConfig({ HOST, OPEN_WRITES: 'true' }).openWrites, HOST).to.equal(true)
     }
