@@ -43,9 +43,26 @@ const rotating = Array.from({ length: 64 }, (_, i) => `/small?page=${i}&limit=10
 const WORKLOADS = [
   { name: 'small', about: '10 records, 5.7 KB', reference: CONSTANT, request: { paths: ['/small'] } },
   { name: 'large', about: '100 records, 57 KB', reference: CONSTANT, request: { paths: ['/large'] } },
-  { name: 'rotating', about: '64 URLs of 5.7 KB in turn', reference: CONSTANT, request: { paths: rotating } },
-  { name: '304', about: 'If-None-Match of the 57 KB answer', reference: EXPRESS },
-  { name: 'HEAD', about: 'of the 57 KB answer', reference: EXPRESS, request: { paths: ['/large'], method: 'HEAD' } },
+  {
+    name: 'rotating',
+    about: '64 URLs of 5.7 KB in turn',
+    reference: CONSTANT,
+    request: { paths: rotating },
+    only: [CONSTANT, RAW, FRONT, ROUTE, 'nginx proxy_cache', 'varnish', 'apicache'],
+  },
+  {
+    name: '304',
+    about: 'If-None-Match of the 57 KB answer',
+    reference: EXPRESS,
+    only: [EXPRESS, FRONT, ROUTE, 'nginx proxy_cache', 'varnish', 'apicache'],
+  },
+  {
+    name: 'HEAD',
+    about: 'of the 57 KB answer',
+    reference: EXPRESS,
+    request: { paths: ['/large'], method: 'HEAD' },
+    only: [EXPRESS, FRONT, ROUTE, 'nginx proxy_cache', 'varnish'],
+  },
   {
     name: 'query-small',
     about: '5.7 KB, against a handler that asks a database for 5 ms',
