@@ -85,10 +85,17 @@ for (const count of [1, 2]) {
             const before = runs
             const { listening, cache } = instances[turn++ % instances.length] as Instance
             const stores = cache.stats().stores
+            const others = instances.filter((instance) => instance.cache !== cache)
+            const heard = others.map((other) => other.cache.stats().invalidations)
+            const told = cache.stats().invalidations
             const got = await request(listening, { ...sent, path: `/${index}${path}` })
             if (step.expect !== undefined)
               expect(runs - before, 'runs of the handler').to.equal(step.expect === 'cached' ? 0 : 1)
             gives?.(got)
+            // Others hear of a write when its message arrives; what they may do until then is not what is asked here.
+            if (cache.stats().invalidations > told) {
+              await until(() => others.every((other, i) => other.cache.stats().invalidations > (heard[i] ?? 0)))
+            }
             // What was stored is in Redis a moment after the answer is out; the next instance may ask only then.
             const shared = redis
             if (shared !== undefined && cache.stats().stores > stores) {
