@@ -23,6 +23,14 @@
  */
 import type { Explanation } from '../http/explain.ts'
 import type { RegistryCacheStats } from '../stats.ts'
+import type { FleetWorker } from '../tiers/fleet-view.ts'
+
+export type {
+  EntryEvicted as Evicted,
+  EntryInfo as EntryRow,
+  EntryPage,
+  EntryPreview as Preview,
+} from '../inspection.ts'
 
 /** One second of this worker. Counts are of that step alone; `hits` include the stale ones, as in `stats()`. */
 export interface Sample {
@@ -66,25 +74,8 @@ export interface EpochRow {
   readonly pending: boolean
 }
 
-export interface WorkerRow {
-  readonly id: string
-  readonly own: boolean
-  readonly host: string
-  readonly pid: number
-  readonly version: string
-  readonly node: string
-  readonly startedAtMs: number
-  readonly beatMsAgo: number
-  readonly subscribed: boolean
-  readonly hits: number
-  readonly misses: number
-  readonly bypasses: number
-  readonly stale: number
-  readonly entries: number
-  readonly bytes: number
-  readonly invalidations: number
-  readonly errors: number
-}
+/** As the worker's heartbeat says it, but for what the page does not show. */
+export type WorkerRow = Omit<FleetWorker, 'redisHits' | 'redisMisses' | 'stores' | 'evictions'>
 
 export interface Invalidation {
   readonly id: number
@@ -150,41 +141,6 @@ export interface Snapshot extends Tick {
   }[]
 }
 
-export interface EntryRow {
-  readonly key: string
-  readonly type: string
-  /** Method and path with query of the request that made it, or undefined for a value of `set`/`wrap`. */
-  readonly url?: string
-  readonly kind: 'response' | 'value'
-  readonly status?: number
-  readonly ageSeconds: number
-  readonly ttlSeconds: number
-  readonly bytes: number
-  readonly hits: number
-  /** `public`, `none`, or a fingerprint (8 hex) of what the scope function gave; never that itself. */
-  readonly scope: string
-  readonly valid: boolean
-}
-
-export interface EntryPage {
-  readonly entries: readonly EntryRow[]
-  readonly total: number
-  readonly matched: number
-  /** False when there was more than one search looks at (10,000). */
-  readonly complete: boolean
-  readonly cursor?: string
-}
-
-export interface Preview {
-  readonly key: string
-  readonly contentType?: string
-  /** Text of the body, cut. */
-  readonly body: string
-  readonly bytes: number
-  readonly cut: boolean
-  readonly headers: Readonly<Record<string, string>>
-}
-
 export interface Explained {
   readonly route: string
   readonly explanation: Explanation
@@ -195,11 +151,4 @@ export interface Invalidated {
   /** Types that went along. */
   readonly dependents: readonly string[]
   readonly shared: boolean
-}
-
-export interface Evicted {
-  readonly key: string
-  readonly memory: boolean
-  /** Undefined without Redis, false when it was not there. */
-  readonly redis?: boolean
 }

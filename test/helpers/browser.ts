@@ -5,10 +5,8 @@
  * It is looked for when this file is imported, before any test's time limit runs: CHROMIUM_PATH, then PATH, then where macOS has
  * Chrome, then, as root on Debian, it is installed. What is not there throws one line that says how to get it.
  */
-import { spawnSync } from 'node:child_process'
-import { accessSync, constants } from 'node:fs'
-import { delimiter, join } from 'node:path'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
+import { fail, inPath, installFromDebian, isExecutable } from './programs.ts'
 import { track } from './tracked.ts'
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
@@ -31,12 +29,12 @@ const REPORT_VIOLATIONS = `document.addEventListener('securitypolicyviolation', 
 const executablePath = locateBrowser()
 
 function locateBrowser(): string {
-  const named = process.env.CHROMIUM_PATH
-  if (named !== undefined && named !== '') {
-    return isExecutable(named) ? named : fail(`CHROMIUM_PATH is ${named}, which is no executable file`)
+  const given = process.env.CHROMIUM_PATH
+  if (given !== undefined && given !== '') {
+    return isExecutable(given) ? given : fail(`CHROMIUM_PATH is ${given}, which is no executable file`)
   }
   return (
-    inPath() ??
+    named() ??
     (isExecutable(ON_MACOS) ? ON_MACOS : undefined) ??
     installBrowser() ??
     fail('no Chromium found: `apt-get install chromium`, or set CHROMIUM_PATH to that of Chromium or Chrome')
@@ -44,42 +42,11 @@ function locateBrowser(): string {
 }
 
 function installBrowser(): string | undefined {
-  if (process.getuid?.() !== 0 || find('apt-get') === undefined) return undefined
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
-  const apt = (...args: string[]): void => {
-    const lock = ['-o', 'DPkg::Lock::Timeout=300']
-    const run = spawnSync('apt-get', [...lock, '-qq', ...args], { env, stdio: ['ignore', 'ignore', 'pipe'] })
-    if (run.status !== 0)
-      fail(`no Chromium found, and apt-get ${args[0]} failed: ${String(run.stderr).trim().split('\n')[0]}`)
-  }
-  apt('update')
-  apt('install', '-y', '--no-install-recommends', 'chromium')
-  return inPath()
+  return installFromDebian('chromium', 'no Chromium found') ? named() : undefined
 }
 
-function inPath(): string | undefined {
-  return NAMES.map(find).find((path) => path !== undefined)
-}
-
-function find(name: string): string | undefined {
-  const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '')
-  return folders.map((folder) => join(folder, name)).find(isExecutable)
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
-}
-
-function fail(line: string): never {
-  const error = new Error(line)
-  // The line says it all; a stack would bury it.
-  error.stack = line
-  throw error
+function named(): string | undefined {
+  return NAMES.map(inPath).find((path) => path !== undefined)
 }
 
 export interface TestPage {

@@ -5,13 +5,14 @@
  * The binary is looked for when this file is imported, before any test's time limit runs: REDIS_SERVER_BIN, then PATH, then, as root on
  * Debian, it is installed. What is not there throws one line that says how to get it.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { Redis, type RedisOptions } from 'ioredis'
 import { freePort } from './ports.ts'
+import { fail, inPath, installFromDebian, isExecutable } from './programs.ts'
 import { track } from './tracked.ts'
 import { until } from './until.ts'
 
@@ -79,39 +80,9 @@ function locateBinary(): Binary {
 
 /** Debian's redis-tools holds the server's binary without the package that would start a service. */
 function installBinary(): Binary | undefined {
-  if (process.getuid?.() !== 0 || inPath('apt-get') === undefined) return undefined
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
-  const apt = (...args: string[]): void => {
-    const lock = ['-o', 'DPkg::Lock::Timeout=120']
-    const run = spawnSync('apt-get', [...lock, '-qq', ...args], { env, stdio: ['ignore', 'ignore', 'pipe'] })
-    if (run.status !== 0)
-      fail(`redis-server not found, and apt-get ${args[0]} failed: ${String(run.stderr).trim().split('\n')[0]}`)
-  }
-  apt('update')
-  apt('install', '-y', '--no-install-recommends', 'redis-tools')
+  if (!installFromDebian('redis-tools', 'redis-server not found')) return undefined
   const path = inPath('redis-check-rdb')
   return path === undefined ? undefined : { path, argv0: 'redis-server' }
-}
-
-function inPath(name: string): string | undefined {
-  const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '')
-  return folders.map((folder) => join(folder, name)).find(isExecutable)
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
-}
-
-function fail(line: string): never {
-  const error = new Error(line)
-  // The line says it all; a stack would bury it.
-  error.stack = line
-  throw error
 }
 
 /** Starts a redis-server and resolves once it answers. Without `port`, on a free one. */
