@@ -61,10 +61,14 @@ const startPrimary: Start = async (config, signal, cleanUp) => {
 }
 
 const startWorker: Start = async (config, signal, cleanUp) => {
-  // Killed, the primary could not stop the Redis that it had started. (Node ends a worker whose primary is gone.)
-  const primary = process.ppid
+  // Killed, the primary could not stop the Redis that it had started. (Node ends a worker whose primary is gone: its channel is.)
   process.once('exit', () => {
-    if (process.ppid !== primary && config.REDIS_PID) process.kill(config.REDIS_PID)
+    if (process.connected || !config.REDIS_PID) return
+    try {
+      process.kill(config.REDIS_PID)
+    } catch {
+      // Another worker was first.
+    }
   })
   await serve(config, config.ADMIN_TOKEN ?? '', await openRegistry(config, signal, cleanUp), cleanUp)
 }

@@ -220,7 +220,8 @@ describe('the view of the fleet', function () {
         const cache = make({ redis: client, clock, logger })
         const errors = errorsOf(cache)
         await cache.start()
-        await until(() => codes.length > 0)
+        // What is asked while the subscription goes live counts for neither side of it.
+        await until(() => codes.length > 0 && cache.stats().subscribed)
         const refusals = async (): Promise<number> => {
           const log = (await redis.command('ACL', 'LOG')) as unknown[][]
           return log.reduce((sum, entry) => sum + Number(entry[1]), 0)
