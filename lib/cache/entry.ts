@@ -100,10 +100,6 @@ export function ageMs(entry: Entry, nowMs: number): number {
   return entry.initialAgeMs + Math.max(0, nowMs - entry.storedAtMs)
 }
 
-export function isFresh(entry: Entry, nowMs: number): boolean {
-  return nowMs < entry.staleAtMs
-}
-
 /** Objects, arrays, the map's slot and the prepared head cost about this much beside the bytes that are counted. */
 const OBJECT_BYTES = 640
 
