@@ -92,7 +92,7 @@ export class Cache {
   /** Stamps for something that is stored as it is now; `reach` is `none` when it can not be found out what is current. */
   async stampsNow(wanted: Wanted, deadline: Deadline): Promise<Missed> {
     const { epochs, questions, shared } = this.options
-    if (!shared?.isUp() || !questions) return this.#fromMemoryAlone({ ...wanted, accepts: () => false }) as Missed
+    if (!shared?.isUp() || !questions) return this.#missedAlone(wanted)
     const unknown = this.#unknown(wanted.tags, wanted.maxStalenessMs)
     const asked = epochs.ask(wanted.tags, deadline)
     const answer = unknown.length > 0 ? await questions.ask(unknown, true, deadline) : 'verified'
@@ -183,13 +183,17 @@ export class Cache {
 
   /** Without a shared tier, or while it is left alone. */
   #fromMemoryAlone(wanted: Wanted): Reading {
-    const { shared, clock, whenRedisIsDown } = this.options
-    const isDown = shared !== undefined
-    if (isDown && (whenRedisIsDown === 'bypass' || wanted.maxStalenessMs === 0))
-      return this.#missed(wanted, 'none', true)
+    const missed = this.#missedAlone(wanted)
+    if (missed.reach === 'none') return missed
     const entry = this.#currentInMemory(wanted)
-    if (entry && clock.monotonic() < entry.staleAtMs) return { entry, tier: 'memory' }
-    return this.#missed(wanted, 'memory', isDown, entry)
+    if (entry && this.options.clock.monotonic() < entry.staleAtMs) return { entry, tier: 'memory' }
+    return { ...missed, stale: entry }
+  }
+
+  #missedAlone(wanted: Wanted): Missed {
+    const isDown = this.options.shared !== undefined
+    const isOff = isDown && (this.options.whenRedisIsDown === 'bypass' || wanted.maxStalenessMs === 0)
+    return this.#missed(wanted, isOff ? 'none' : 'memory', isDown)
   }
 
   /** The hash of this reader's variant, as far as is known here by which headers the answers vary. */

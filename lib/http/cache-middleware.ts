@@ -23,10 +23,10 @@ import {
   isRuled,
   type Next,
   notePassage,
-  read,
   takeCharge,
 } from './exchange.ts'
 import { answered, Fill } from './fill.ts'
+import { shareClasses } from './hidden-class.ts'
 import { countHit } from './hit.ts'
 import { targetOf } from './request-key.ts'
 import {
@@ -41,7 +41,7 @@ import {
   respond,
   STALE,
 } from './respond.ts'
-import type { Exchange, RouteContext } from './route-context.ts'
+import { Exchange, type RouteContext } from './route-context.ts'
 import { originOf, see } from './seen.ts'
 
 export class CacheMiddleware {
@@ -59,7 +59,7 @@ export class CacheMiddleware {
       notePassage(req, route.type)
       return next()
     }
-    const method = read(req, 'method')
+    const { method } = req
     const isRead = method === 'GET' || method === 'HEAD'
     if (!isRead || isRuled(res)) {
       if (isRead) {
@@ -69,6 +69,7 @@ export class CacheMiddleware {
       notePassage(req, route.type)
       return next()
     }
+    shareClasses(req, res)
     const decision = decider.decide(req)
     if (typeof decision === 'string') {
       this.#mark(req, res)
@@ -76,17 +77,7 @@ export class CacheMiddleware {
       return this.#bypass(res, next, decision)
     }
     if (front) front.door.learn(req, front, () => targetOf(req, route))
-    const exchange: Exchange = {
-      req,
-      res,
-      next,
-      decision,
-      method,
-      headers: decision.headers,
-      startedAtMs: clock.monotonic(),
-      isCounted: false,
-      isPassed: false,
-    }
+    const exchange = new Exchange(req, res, next, decision, clock.monotonic())
     if (!decision.refresh) {
       const entry = cache.find(decision.wanted, exchange.startedAtMs)
       if (entry !== undefined) {

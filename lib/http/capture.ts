@@ -35,9 +35,9 @@ export type Ending =
 
 export interface CaptureHooks {
   /** Just before the head goes out: the last moment for headers. */
-  readonly onHead: (draft: Draft | undefined) => void
+  onHead(draft: Draft | undefined): void
   /** The head has gone out, or the client has. `draft` may follow an `aborted`, nothing else comes twice. */
-  readonly onEnd: (ending: Ending) => void
+  onEnd(ending: Ending): void
   /** A 5xx is about to go out: true when the hook has answered in its place. */
   readonly onServerError: ((restore: () => void) => boolean) | undefined
 }
@@ -58,6 +58,7 @@ export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHoo
   let draft: Draft | undefined
   let isDone = false
   let isReplaced = false
+  let isAnswering = false
 
   const conclude = (ending: Ending): void => {
     if (isDone) return
@@ -76,6 +77,8 @@ export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHoo
   }
 
   const sendWatched = (body: unknown): unknown => {
+    // Not the body itself: the wrapper lives as long as the response, which may be longer than anybody needs the text.
+    const isText = typeof body === 'string'
     const end = res.end as End
     // Only a conditional request can be fresh.
     const isConditional = isConditionalRequest(req)
@@ -91,7 +94,7 @@ export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHoo
       unwatch()
       // A `send` from before us that sends once more by `json` has been watched within.
       if (res.headersSent || draft !== undefined) return end.apply(res, args)
-      draft = takeDown(res, before, toBuffer(args[0], args[1], typeof body === 'string' && isNodesEnd(end)))
+      draft = takeDown(res, before, toBuffer(args[0], args[1], isText && isNodesEnd(end)))
       if (draft.status >= 500 && replaceError()) return res
       if (isConditional && isConditionalHit(req, draft)) {
         res.statusCode = 304
@@ -132,7 +135,8 @@ export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHoo
   const replaceError = (): boolean => {
     if (isReplaced || hooks.onServerError === undefined || res.headersSent) return false
     isReplaced = true
-    isDone = hooks.onServerError(() => {
+    isAnswering = true
+    const restore = (): void => {
       for (const name of res.getHeaderNames()) if (!(name in before)) res.removeHeader(name)
       for (const name of spelling) {
         const value = before[name.toLowerCase()]
@@ -140,7 +144,12 @@ export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHoo
       }
       res.statusMessage = statusMessage
       draft = undefined
-    })
+    }
+    try {
+      isDone = hooks.onServerError(restore)
+    } finally {
+      isAnswering = false
+    }
     if (!isDone) isReplaced = false
     return isDone
   }
@@ -152,7 +161,6 @@ export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHoo
       if (!isReplaced && !isDone && !res.headersSent && res.statusCode >= 500) replaceError()
       return isReplaced
     }
-    let isAnswering = false
     res.end = function replacedEnd(...args: unknown[]): CacheResponse {
       if (isAnswering || !isSwallowed()) return end.apply(res, args)
       return res
@@ -160,18 +168,6 @@ export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHoo
     res.write = function replacedWrite(...args: unknown[]): boolean {
       return isSwallowed() ? true : write.apply(res, args)
     } as typeof res.write
-    const { onServerError } = hooks
-    hooks = {
-      ...hooks,
-      onServerError: (restore) => {
-        isAnswering = true
-        try {
-          return onServerError(restore)
-        } finally {
-          isAnswering = false
-        }
-      },
-    }
   }
 }
 

@@ -10,23 +10,66 @@ import { isTag } from '../cache/names.ts'
 import { ALL, typeTag, type Wanted } from '../cache/reading.ts'
 import type { Clock } from '../cache/tiers.ts'
 import type { ErrorCode } from '../errors.ts'
-import { type CacheRequest, type FromRequest, isPromise, read } from './exchange.ts'
+import { type CacheRequest, type FromRequest, isPromise } from './exchange.ts'
 import { callersHash, type Memo, requestHash, type Target, variantHash } from './request-key.ts'
 import type { RouteOptions } from './route-options.ts'
 import { parseRequest } from './storable.ts'
 
-export interface Decision {
-  readonly wanted: Wanted
-  /** Of the request, read once: each look at Express' request is slow. */
+class RequestWanted implements Wanted {
+  readonly type: string
+  readonly hash: string
+  readonly tags: readonly string[]
+  readonly maxStalenessMs: number
+  accepts: Wanted['accepts']
+  origin: Wanted['origin'] = undefined
+  readonly #req: CacheRequest
+
+  constructor(
+    req: CacheRequest,
+    route: RouteOptions,
+    hash: string,
+    tags: readonly string[],
+    accepts: Wanted['accepts'],
+  ) {
+    this.type = route.type
+    this.hash = hash
+    this.tags = tags
+    this.maxStalenessMs = route.maxStalenessMs
+    this.accepts = accepts
+    this.#req = req
+  }
+
+  variant(names: readonly string[]): string {
+    return variantHash(this.hash, names, this.#req)
+  }
+}
+
+export class Decision {
+  readonly wanted: RequestWanted
+  /** Of the request, read once: a getter makes them. */
   readonly headers: IncomingHttpHeaders
   /** The credential that no scope speaks for: only entries that a response marked as shareable count. */
   readonly credential: string | undefined
   /** What the route's scope function gave. */
   readonly scope: string | undefined
   /** Run the handler and replace the entry. */
-  readonly refresh: boolean
-  readonly noStore: boolean
-  readonly onlyIfCached: boolean
+  refresh: boolean
+  noStore = false
+  onlyIfCached = false
+
+  constructor(
+    wanted: RequestWanted,
+    headers: IncomingHttpHeaders,
+    credential: string | undefined,
+    scope: string | undefined,
+    refresh: boolean,
+  ) {
+    this.wanted = wanted
+    this.headers = headers
+    this.credential = credential
+    this.scope = scope
+    this.refresh = refresh
+  }
 }
 
 export interface DeciderOptions {
@@ -70,49 +113,31 @@ export class Decider {
     if (typeof tags === 'string') return tags
     const hash = target ? callersHash(target, req, route, scope, memo) : requestHash(req, route, scope, memo)
     if (typeof hash !== 'string') return hash.bypass
-    const headers = read(req, 'headers')
+    const headers = req.headers
     const credential = route.scope === undefined ? credentialOf(headers, req) : undefined
-    const decision: Decision = {
-      wanted: {
-        type: route.type,
-        hash,
-        tags,
-        maxStalenessMs: route.maxStalenessMs,
-        variant: (names) => variantHash(hash, names, req),
-        accepts: credential === undefined ? undefined : isShareable,
-        origin: undefined,
-      },
-      headers,
-      credential,
-      scope,
-      refresh: refresh === true,
-      noStore: false,
-      onlyIfCached: false,
-    }
+    const accepts = credential === undefined ? undefined : isShareable
+    const wanted = new RequestWanted(req, route, hash, tags, accepts)
+    const decision = new Decision(wanted, headers, credential, scope, refresh === true)
     return route.honoursRequest ? this.#honouring(decision) : decision
   }
 
   /** The client's own Cache-Control, on routes that let it count (RFC 9111 section 5.2.1). */
   #honouring(decision: Decision): Decision {
     const { clock } = this.#options
-    const { headers } = decision
+    const { headers, wanted } = decision
     const asked = parseRequest(headers['cache-control'], headers.pragma)
-    const { accepts } = decision.wanted
+    const { accepts } = wanted
     const isYoungEnough = (entry: Entry): boolean => {
       const nowMs = clock.monotonic()
       const isOld = asked.maxAgeMs !== undefined && ageMs(entry, nowMs) > asked.maxAgeMs
       return !isOld && entry.staleAtMs - nowMs >= asked.minFreshMs
     }
     const hasLimits = asked.maxAgeMs !== undefined || asked.minFreshMs > 0
-    return {
-      ...decision,
-      refresh: decision.refresh || asked.noCache,
-      noStore: asked.noStore,
-      onlyIfCached: asked.onlyIfCached,
-      wanted: hasLimits
-        ? { ...decision.wanted, accepts: (entry) => (accepts?.(entry) ?? true) && isYoungEnough(entry) }
-        : decision.wanted,
-    }
+    if (hasLimits) wanted.accepts = (entry) => (accepts?.(entry) ?? true) && isYoungEnough(entry)
+    decision.refresh ||= asked.noCache
+    decision.noStore = asked.noStore
+    decision.onlyIfCached = asked.onlyIfCached
+    return decision
   }
 
   #tags(req: CacheRequest): readonly string[] | string {
@@ -156,8 +181,8 @@ function credentialOf(headers: IncomingHttpHeaders, req: CacheRequest): string |
 
 /** What an authentication middleware has put on the request. */
 export function identityOf(req: CacheRequest): 'user' | 'auth' | undefined {
-  const user = read(req, 'user')
+  const user = req.user
   if (user !== undefined && user !== null) return 'user'
-  const auth = read(req, 'auth')
+  const auth = req.auth
   return auth !== undefined && auth !== null ? 'auth' : undefined
 }

@@ -33,8 +33,7 @@ export type InnerHandler = (req: CacheRequest, res: CacheResponse, next: Next) =
 export type FromRequest<T> = { bivarianceHack(req: CacheRequest): T }['bivarianceHack']
 export type FromExchange<T> = { bivarianceHack(req: CacheRequest, res: CacheResponse): T }['bivarianceHack']
 
-// Beside the requests, not on them: Express exchanges the prototypes of each request and response, so that every property more, and
-// every look for one that is not there, costs as much as a good part of a hit (bench/questions/hit.js).
+// Beside the requests, not on them: hidden-class.ts says what a property more can cost.
 
 /** True for a promise, which nothing here waits for; its rejection would otherwise end the process. */
 export function isPromise(value: unknown): boolean {
@@ -42,14 +41,6 @@ export function isPromise(value: unknown): boolean {
     return false
   ;(value as PromiseLike<unknown>).then(undefined, () => {})
   return true
-}
-
-/**
- * A property of Express' request or response. Each of them has a hidden class of its own, so `req.method` misses its inline
- * cache every time and goes the long way through V8's runtime; the same by a key that varies is a plain lookup, twice as fast.
- */
-export function read<T extends object, K extends keyof T>(of: T, name: K): T[K] {
-  return of[name]
 }
 
 /** The types of the cache middlewares that a request passed on its way, for `invalidateOn` without a type. */
@@ -88,5 +79,5 @@ export function isNodesEnd(end: unknown): boolean {
 
 /** Somebody answered, or the client went away, while we waited. */
 export function isOver(res: CacheResponse): boolean {
-  return read(res, 'headersSent') || read(res, 'destroyed')
+  return res.headersSent || res.destroyed
 }

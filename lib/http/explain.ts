@@ -93,7 +93,8 @@ interface Looked {
 }
 
 /** As `find` of the cache, but it leaves no trace: no record is made, no entry counts as used, Redis is not asked ahead. */
-function look({ type, hash, tags, variant, accepts, maxStalenessMs }: Wanted, cache: Cache): Looked {
+function look(wanted: Wanted, cache: Cache): Looked {
+  const { type, hash, tags, maxStalenessMs } = wanted
   const { memory, epochs, clock } = cache.options
   const nowMs = clock.monotonic()
   const covers = (entry: Entry): boolean => tags.every((tag) => entry.tags.includes(tag))
@@ -102,14 +103,14 @@ function look({ type, hash, tags, variant, accepts, maxStalenessMs }: Wanted, ca
     return record !== undefined && epochs.isKnown(record, nowMs, maxStalenessMs)
   }
   const base = memory.peek(type, hash)
-  const isVaried = base?.kind === 'vary' && variant !== undefined && isCurrent(base, cache)
-  const at = isVaried ? variant(base.vary) : hash
+  const isVaried = base?.kind === 'vary' && wanted.variant !== undefined && isCurrent(base, cache)
+  const at = isVaried ? (wanted.variant?.(base.vary) ?? hash) : hash
   const entry = at === hash ? base : memory.peek(type, at)
   const isFound =
     entry !== undefined &&
     entry.kind !== 'vary' &&
     (entry === base || (base !== undefined && covers(base))) &&
-    (accepts?.(entry) ?? true) &&
+    (wanted.accepts?.(entry) ?? true) &&
     isCurrent(entry, cache) &&
     entry.tags.every(isKnown) &&
     covers(entry)

@@ -13,7 +13,8 @@ import { addVary, identityOf as formOf, label, type Outcome, respond, STALE } fr
 import type { Exchange, RouteContext } from './route-context.ts'
 import { judge, type Verdict } from './verdict.ts'
 
-export class Fill {
+export class Fill implements CaptureHooks {
+  readonly onServerError: CaptureHooks['onServerError']
   readonly #context: RouteContext
   readonly #exchange: Exchange
   readonly #missed: Missed
@@ -35,27 +36,27 @@ export class Fill {
     this.#missed = missed
     this.#flight = flight
     this.#done = done
+    const { stale } = missed
+    this.onServerError = stale && stale.staleIfErrorMs > 0 ? (restore) => this.#standIn(stale, restore) : undefined
   }
 
   /** Watches the response from now on. */
   watch(): void {
     const { req, res } = this.#exchange
-    capture(req, res, this.#hooks())
+    capture(req, res, this)
   }
 
-  #hooks(): CaptureHooks {
-    const { headers, compressor } = this.#context
-    const { res } = this.#exchange
-    const { stale } = this.#missed
-    return {
-      onHead: (draft) =>
-        this.#guard(() => {
-          if (compressor) addVary(res, ['Accept-Encoding'])
-          if (headers) label(res, this.#forwarded(draft))
-        }),
-      onEnd: (ending) => this.#guard(() => this.#conclude(ending)),
-      onServerError: stale && stale.staleIfErrorMs > 0 ? (restore) => this.#standIn(stale, restore) : undefined,
-    }
+  onHead(draft: Draft | undefined): void {
+    this.#guard(() => {
+      const { headers, compressor } = this.#context
+      const { res } = this.#exchange
+      if (compressor) addVary(res, ['Accept-Encoding'])
+      if (headers) label(res, this.#forwarded(draft))
+    })
+  }
+
+  onEnd(ending: Ending): void {
+    this.#guard(() => this.#conclude(ending))
   }
 
   /** We run in the middle of a handler's answer: nothing of ours may break it, and nobody waits for ever. */

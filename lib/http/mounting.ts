@@ -6,7 +6,7 @@
  * It says so only where there is no other reading: the middleware was never reached by any request, it stands where this
  * very request would have come to it next, and behind it is no route that it could be meant for. Of the first GETs alone.
  */
-import { type CacheRequest, type CacheResponse, type Handler, read } from './exchange.ts'
+import type { CacheRequest, CacheResponse, Handler } from './exchange.ts'
 
 /** What a router's stack shows of one of our middlewares. Registered, so that the ESM and the CJS copy know each other's. */
 const MOUNTED = Symbol.for('express-registry-cache.mounted')
@@ -69,7 +69,7 @@ export class Mounting {
 
   /** A request on its way, seen before its answer. */
   readonly watch = (req: CacheRequest, res: CacheResponse): void => {
-    if (this.#left <= 0 || read(req, 'method') !== 'GET') return
+    if (this.#left <= 0 || req.method !== 'GET') return
     this.#left--
     res.once('finish', () => {
       try {

@@ -5,7 +5,7 @@
  * of duplicates count. Scope 'public' and a function's 'public' are different scopes.
  */
 import { canonical, hash32 } from '../cache/json.ts'
-import { type CacheRequest, read } from './exchange.ts'
+import type { CacheRequest } from './exchange.ts'
 import type { RouteOptions } from './route-options.ts'
 
 /** Hashes by raw URL, so that parsing, sorting and hashing are paid once. Bounded; its bytes count against L1's bound. */
@@ -92,9 +92,9 @@ export function variantHash(hash: string, names: readonly string[], req: CacheRe
  * of its own on the request, it may be anything.
  */
 function memoKeyOf(req: CacheRequest, route: RouteOptions, scope: string | undefined): string | undefined {
-  const url = read(req, 'url')
+  const url = req.url
   if (url === undefined || url.length > 2048 || Object.hasOwn(req, 'query')) return undefined
-  return withCaller(`${read(req, 'baseUrl') ?? ''} ${url}`, req, route, scope)
+  return withCaller(`${req.baseUrl ?? ''} ${url}`, req, route, scope)
 }
 
 function withCaller(url: string, req: CacheRequest, route: RouteOptions, scope: string | undefined): string {
@@ -105,7 +105,7 @@ function withCaller(url: string, req: CacheRequest, route: RouteOptions, scope: 
 }
 
 function isOfParser(req: CacheRequest, memo: Memo): boolean {
-  const app = read(req, 'app') as { get?: (setting: string) => unknown } | undefined
+  const app = req.app as { get?: (setting: string) => unknown } | undefined
   // An app that parses no query has none, which is not the same as a memo that has seen no app yet.
   const parser = app?.get?.('query parser fn') ?? null
   if (memo.parser === undefined) memo.parser = parser
@@ -127,12 +127,12 @@ function canonicalFlat(query: Readonly<Record<string, string>>): string {
 }
 
 function pathOf(req: CacheRequest): string {
-  return (read(req, 'baseUrl') ?? '') + (read(req, 'path') ?? '')
+  return (req.baseUrl ?? '') + (req.path ?? '')
 }
 
 /** The parameters that count; undefined when there is one that the route does not allow. Read once: a getter parses. */
 function chosenQuery(req: CacheRequest, { allow, ignore }: RouteOptions): unknown {
-  const query = read(req, 'query')
+  const query = req.query
   if (typeof query !== 'object' || query === null) return query ?? {}
   if (allow === undefined && ignore.size === 0) return query
   const chosen: [string, unknown][] = []

@@ -4,7 +4,7 @@
  */
 import type { OutgoingHttpHeaders } from 'node:http'
 import { ageMs, type Entry, type HeaderValue } from '../cache/entry.ts'
-import { type CacheRequest, type CacheResponse, isNodesEnd, read } from './exchange.ts'
+import { type CacheRequest, type CacheResponse, isNodesEnd } from './exchange.ts'
 import { isNotModified, toTime, varyNames } from './storable.ts'
 
 /** How an answer came about, as Cache-Status says it (RFC 9211) and as X-Cache does. */
@@ -70,7 +70,7 @@ export function respond(
   const { 'if-none-match': inm, 'if-modified-since': ims } = req.headers
   const isConditional = isOk && (inm !== undefined || ims !== undefined)
   const head = headOf(entry, form, outcome, nowMs, headers)
-  const before = headers ? read(res, 'getHeader').call(res, 'Cache-Status') : undefined
+  const before = headers ? res.getHeader('Cache-Status') : undefined
   if (before !== undefined) res.setHeader('Cache-Status', `${String(before)}, ${String(head['Cache-Status'])}`)
   // These two are lists that others take part in; the rest of the head replaces what is there.
   let merged: readonly string[] = before === undefined ? NONE : ['cache-status']
@@ -85,12 +85,12 @@ export function respond(
     res.end()
     return { status: 304, bytes: 0 }
   }
-  read(res, 'writeHead').call(res, entry.status, merged.length === 0 ? head : without(head, merged))
+  res.writeHead(entry.status, merged.length === 0 ? head : without(head, merged))
   if (req.method === 'HEAD') {
     res.end()
     return { status: entry.status, bytes: 0 }
   }
-  const end: (chunk: Buffer) => unknown = read(res, 'end')
+  const end: (chunk: Buffer) => unknown = res.end
   end.call(res, isNodesEnd(end) ? form.body : Buffer.from(form.body))
   return { status: entry.status, bytes: form.body.byteLength }
 }

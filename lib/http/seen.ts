@@ -3,7 +3,7 @@
  * handler or Redis is asked anyway; a hit only points to what its entry holds already.
  */
 import type { Origin } from '../cache/entry.ts'
-import { type CacheRequest, read } from './exchange.ts'
+import type { CacheRequest } from './exchange.ts'
 import type { RouteOptions } from './route-options.ts'
 
 export interface Seen {
@@ -20,12 +20,12 @@ export function makeSeen(): Seen {
 
 export function see(seen: Seen, req: CacheRequest, origin: Origin): void {
   seen.origin = origin
-  seen.app = read(req, 'app')
-  seen.baseUrl = read(req, 'baseUrl') ?? ''
+  seen.app = req.app
+  seen.baseUrl = req.baseUrl ?? ''
 }
 
 /** `scope` is what the route's function gave. */
 export function originOf(req: CacheRequest, route: RouteOptions, scope: string | undefined): Origin {
   const own = route.scope === 'public' ? 'public' : 'none'
-  return { url: read(req, 'originalUrl') ?? read(req, 'url') ?? '', scope: scope === undefined ? own : { of: scope } }
+  return { url: req.originalUrl ?? req.url ?? '', scope: scope === undefined ? own : { of: scope } }
 }
