@@ -92,7 +92,9 @@ export class Cache {
   /** Stamps for something that is stored as it is now; `reach` is `none` when it can not be found out what is current. */
   async stampsNow(wanted: Wanted, deadline: Deadline): Promise<Missed> {
     const { epochs, questions, shared } = this.options
-    if (!shared?.isUp() || !questions) return this.#missedAlone(wanted)
+    if (!shared?.isUp() || !questions) {
+      return this.#missed(wanted, this.#isOff(wanted) ? 'none' : 'memory', shared !== undefined)
+    }
     const unknown = this.#unknown(wanted.tags, wanted.maxStalenessMs)
     const asked = epochs.ask(wanted.tags, deadline)
     const answer = unknown.length > 0 ? await questions.ask(unknown, true, deadline) : 'verified'
@@ -183,17 +185,16 @@ export class Cache {
 
   /** Without a shared tier, or while it is left alone. */
   #fromMemoryAlone(wanted: Wanted): Reading {
-    const missed = this.#missedAlone(wanted)
-    if (missed.reach === 'none') return missed
+    if (this.#isOff(wanted)) return this.#missed(wanted, 'none', true)
     const entry = this.#currentInMemory(wanted)
     if (entry && this.options.clock.monotonic() < entry.staleAtMs) return { entry, tier: 'memory' }
-    return { ...missed, stale: entry }
+    return this.#missed(wanted, 'memory', this.options.shared !== undefined, entry)
   }
 
-  #missedAlone(wanted: Wanted): Missed {
-    const isDown = this.options.shared !== undefined
-    const isOff = isDown && (this.options.whenRedisIsDown === 'bypass' || wanted.maxStalenessMs === 0)
-    return this.#missed(wanted, isOff ? 'none' : 'memory', isDown)
+  /** While the shared tier is left alone, whether this reader can have nothing from memory either. */
+  #isOff(wanted: Wanted): boolean {
+    const { shared, whenRedisIsDown } = this.options
+    return shared !== undefined && (whenRedisIsDown === 'bypass' || wanted.maxStalenessMs === 0)
   }
 
   /** The hash of this reader's variant, as far as is known here by which headers the answers vary. */

@@ -20,33 +20,38 @@ export type Landing =
 
 export class Flight {
   readonly stamps: Stamps
-  /** How it ended; never rejects. */
-  readonly landed: Promise<Landing>
   /** When its handler started, by the monotonic clock. */
   startedAtMs: number | undefined
   isFollowed = false
+  #landing: Landing | undefined
+  #landed: Promise<Landing> | undefined
   #resolve: ((landing: Landing) => void) | undefined
   readonly #onLand: () => void
 
   constructor(stamps: Stamps, onLand: () => void) {
     this.stamps = stamps
     this.#onLand = onLand
-    this.landed = new Promise((resolve) => {
-      this.#resolve = resolve
-    })
   }
 
   get isOpen(): boolean {
-    return this.#resolve !== undefined
+    return this.#landing === undefined
+  }
+
+  /** How it ended; never rejects. Made for those who wait: most flights have none. */
+  get landed(): Promise<Landing> {
+    this.#landed ??= new Promise((resolve) => {
+      if (this.#landing) resolve(this.#landing)
+      else this.#resolve = resolve
+    })
+    return this.#landed
   }
 
   /** Ends it for all followers. Only the first call counts. */
   land(landing: Landing): void {
-    const resolve = this.#resolve
-    if (!resolve) return
-    this.#resolve = undefined
+    if (this.#landing) return
+    this.#landing = landing
     this.#onLand()
-    resolve(landing)
+    this.#resolve?.(landing)
   }
 }
 

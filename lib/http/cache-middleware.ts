@@ -61,6 +61,7 @@ export class CacheMiddleware {
     }
     const { method } = req
     const isRead = method === 'GET' || method === 'HEAD'
+    if (isRead) shareClasses(req, res)
     if (!isRead || isRuled(res)) {
       if (isRead) {
         const at = (req.originalUrl ?? req.url ?? '').replace(/\?.*/s, '')
@@ -69,7 +70,6 @@ export class CacheMiddleware {
       notePassage(req, route.type)
       return next()
     }
-    shareClasses(req, res)
     const decision = decider.decide(req)
     if (typeof decision === 'string') {
       this.#mark(req, res)

@@ -9,7 +9,6 @@
  *
  * It never changes what the client gets, but for a 304 that RFC 9110 asks for and a stale entry in place of a 5xx.
  */
-import type { OutgoingHttpHeaders } from 'node:http'
 import type { HeaderValue } from '../cache/entry.ts'
 import { type CacheRequest, type CacheResponse, isNodesEnd } from './exchange.ts'
 import { isJsonType, isNotModified, notReplayed, type ResponseHead, toTime, varyNames } from './storable.ts'
@@ -42,7 +41,8 @@ export interface CaptureHooks {
   readonly onServerError: ((restore: () => void) => boolean) | undefined
 }
 
-type Headers = OutgoingHttpHeaders
+/** By lower-case name, in the order in which they were set. */
+type Headers = ReadonlyMap<string, string | number | readonly string[]>
 const NO_NAMES: readonly string[] = []
 type Send = (this: CacheResponse, ...args: unknown[]) => unknown
 type End = (this: CacheResponse, ...args: unknown[]) => CacheResponse
@@ -137,9 +137,9 @@ export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHoo
     isReplaced = true
     isAnswering = true
     const restore = (): void => {
-      for (const name of res.getHeaderNames()) if (!(name in before)) res.removeHeader(name)
+      for (const name of res.getHeaderNames()) if (!before.has(name)) res.removeHeader(name)
       for (const name of spelling) {
-        const value = before[name.toLowerCase()]
+        const value = before.get(name.toLowerCase())
         if (value !== undefined) res.setHeader(name, value)
       }
       res.statusMessage = statusMessage
@@ -171,55 +171,68 @@ export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHoo
   }
 }
 
-/** Lists are copied: `appendHeader` adds to the very list that `getHeaders` gives. */
-function snapshot(res: CacheResponse): OutgoingHttpHeaders {
-  const headers = res.getHeaders()
-  for (const name in headers) {
-    const value = headers[name]
-    if (Array.isArray(value)) headers[name] = [...value]
+/** Lists are copied: `appendHeader` adds to the very list that the response has. */
+function snapshot(res: CacheResponse): Headers {
+  const headers = new Map<string, string | number | readonly string[]>()
+  for (const name of res.getHeaderNames()) {
+    const value = res.getHeader(name)
+    if (value !== undefined) headers.set(name, Array.isArray(value) ? [...value] : value)
   }
   return headers
 }
 
-function takeDown(res: CacheResponse, before: OutgoingHttpHeaders, body: Buffer): Draft {
-  const now = res.getHeaders()
-  const head: ResponseHead = {
-    status: res.statusCode,
-    get: (name) => {
-      const value = now[name]
-      return typeof value === 'number' ? String(value) : value
-    },
+class SentHead implements ResponseHead {
+  readonly status: number
+  readonly #headers: Headers
+
+  constructor(status: number, headers: Headers) {
+    this.status = status
+    this.#headers = headers
   }
+
+  get(name: string): string | readonly string[] | undefined {
+    const value = this.#headers.get(name)
+    return typeof value === 'number' ? String(value) : value
+  }
+}
+
+function takeDown(res: CacheResponse, before: Headers, body: Buffer): Draft {
+  const now = snapshot(res)
+  const head = new SentHead(res.statusCode, now)
   const isDropped = notReplayed(head)
   const headers: [string, HeaderValue][] = []
   for (const name of rawNames(res)) {
     const key = name.toLowerCase()
-    const value = key === 'vary' ? addedVary(now.vary, before.vary) : now[key]
-    if (value === undefined || (isDropped(key) && key !== 'vary') || isSame(value, before[key])) continue
+    const value = key === 'vary' ? addedVary(now.get(key), before.get(key)) : now.get(key)
+    if (value === undefined || (isDropped(key) && key !== 'vary') || isSame(value, before.get(key))) continue
     // Node takes numbers and booleans for values; what is kept is what goes out.
     headers.push([name, Array.isArray(value) ? value.map(String) : String(value)])
   }
   // Node makes a Date for each answer; a hit replays that of the storing.
-  if (now.date === undefined && res.sendDate) {
+  if (!now.has('date') && res.sendDate) {
     const date = new Date().toUTCString()
     res.setHeader('Date', date)
     headers.push(['Date', date])
   }
-  const earlier = varyNames(before.vary)
-  const vary = varyNames(now.vary)
+  const removed: string[] = []
+  for (const name of before.keys()) if (!now.has(name) && !isDropped(name)) removed.push(name)
+  const earlier = varyNames(before.get('vary'))
+  const vary = varyNames(now.get('vary'))
   return {
-    status: res.statusCode,
+    status: head.status,
     body,
     headers,
-    removed: Object.keys(before).filter((name) => now[name] === undefined && !isDropped(name)),
+    removed,
     vary: vary === '*' ? '*' : vary.filter((name) => earlier === '*' || !earlier.includes(name)),
     head,
   }
 }
 
+type Value = string | number | readonly string[] | undefined
+
 /** What the route added to Vary, as it spelled it: a hit adds it to what this request's own middlewares have set. */
-function addedVary(now: Headers['vary'], before: Headers['vary']): HeaderValue | undefined {
-  if (now === undefined || before === undefined) return now
+function addedVary(now: Value, before: Value): HeaderValue | undefined {
+  if (now === undefined || before === undefined) return typeof now === 'number' ? String(now) : now
   const earlier = varyNames(before)
   const added = String(now)
     .split(',')

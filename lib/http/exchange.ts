@@ -33,8 +33,6 @@ export type InnerHandler = (req: CacheRequest, res: CacheResponse, next: Next) =
 export type FromRequest<T> = { bivarianceHack(req: CacheRequest): T }['bivarianceHack']
 export type FromExchange<T> = { bivarianceHack(req: CacheRequest, res: CacheResponse): T }['bivarianceHack']
 
-// Beside the requests, not on them: hidden-class.ts says what a property more can cost.
-
 /** True for a promise, which nothing here waits for; its rejection would otherwise end the process. */
 export function isPromise(value: unknown): boolean {
   if (typeof value !== 'object' || value === null || typeof (value as PromiseLike<unknown>).then !== 'function')
@@ -44,27 +42,27 @@ export function isPromise(value: unknown): boolean {
 }
 
 /** The types of the cache middlewares that a request passed on its way, for `invalidateOn` without a type. */
-const passed = new WeakMap<CacheRequest, string[]>()
+const PASSED: unique symbol = Symbol('express-registry-cache.passed')
 /** The response is captured or answered by a cache middleware already. */
-const ruled = new WeakSet<CacheResponse>()
+const RULED: unique symbol = Symbol('express-registry-cache.ruled')
 
-export function notePassage(req: CacheRequest, type: string): void {
-  const types = passed.get(req)
-  if (!types) passed.set(req, [type])
+export function notePassage(req: CacheRequest & { [PASSED]?: string[] }, type: string): void {
+  const types = req[PASSED]
+  if (!types) req[PASSED] = [type]
   else if (!types.includes(type)) types.push(type)
 }
 
-export function passedTypes(req: CacheRequest): readonly string[] {
-  return passed.get(req) ?? []
+export function passedTypes(req: CacheRequest & { [PASSED]?: string[] }): readonly string[] {
+  return req[PASSED] ?? []
 }
 
 /** Another cache middleware has taken charge of this response: the outer one rules. */
-export function isRuled(res: CacheResponse): boolean {
-  return ruled.has(res)
+export function isRuled(res: CacheResponse & { [RULED]?: true }): boolean {
+  return res[RULED] === true
 }
 
-export function takeCharge(res: CacheResponse): void {
-  ruled.add(res)
+export function takeCharge(res: CacheResponse & { [RULED]?: true }): void {
+  res[RULED] = true
 }
 
 const NODES_END: unknown = ServerResponse.prototype.end
