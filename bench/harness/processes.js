@@ -3,7 +3,7 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -102,6 +102,8 @@ export async function startVarnish(backendPort) {
   if (tools.varnishd === undefined) return undefined
   const dir = temporaryFolder()
   const port = await freePort()
+  // As root it gives up its rights, and then its own folder is somebody else's.
+  chmodSync(dir, 0o755)
   const args = ['-F', '-a', `127.0.0.1:${port}`, '-b', `127.0.0.1:${backendPort}`, '-s', 'malloc,256m', '-n', dir]
   const child = launch('server', 'varnishd', [...args, '-t', '3600', '-T', 'none'], { stdio: 'ignore' })
   await isListening(child, port, 'varnishd')
