@@ -59,6 +59,7 @@ export class Cache {
   readonly options: CacheOptions
   /** Lookups on the wire, by key. */
   readonly #lookups = new Map<string, Promise<Reading | undefined>>()
+  #stamps: Stamps | undefined
 
   constructor(options: CacheOptions) {
     this.options = options
@@ -207,12 +208,21 @@ export class Cache {
     const { epochs } = this.options
     return {
       hash: this.#resolve(wanted),
-      stamps: { tags: wanted.tags, epochs: wanted.tags.map((tag) => epochs.record(tag).epoch) },
+      stamps: this.#stampsOf(wanted.tags),
       reach,
       began: epochs.moment(),
       stale,
       isDown,
     }
+  }
+
+  /** As they are now. Misses in a row are mostly of one route under the same numbers, and then their entries share the pairs. */
+  #stampsOf(tags: readonly string[]): Stamps {
+    const { epochs } = this.options
+    const last = this.#stamps
+    if (last?.tags === tags && tags.every((tag, i) => epochs.record(tag).epoch === last.epochs[i])) return last
+    this.#stamps = { tags, epochs: tags.map((tag) => epochs.record(tag).epoch) }
+    return this.#stamps
   }
 
   /** One attempt at steps 2 and 3. Undefined: something changed meanwhile, try again. */

@@ -46,7 +46,7 @@ export function canonical(value: unknown): string {
   return stringify(value)
 }
 
-/** 32 hex digits (128 bits) of SHA-256. */
+/** 32 hex digits (128 bits) of SHA-256. A string of its own: a slice would keep the whole digest for as long as the entry. */
 export function hash32(text: string): string {
-  return hash('sha256', text, 'hex').slice(0, 32)
+  return Buffer.from(hash('sha256', text, 'hex'), 'latin1').toString('latin1', 0, 32)
 }

@@ -210,22 +210,37 @@ function takeDown(res: CacheResponse, before: Headers, body: Buffer): Draft {
   }
   // Node makes a Date for each answer; a hit replays that of the storing.
   if (!now.has('date') && res.sendDate) {
-    const date = new Date().toUTCString()
+    const date = dateLine()
     res.setHeader('Date', date)
     headers.push(['Date', date])
   }
   const removed: string[] = []
   for (const name of before.keys()) if (!now.has(name) && !isDropped(name)) removed.push(name)
-  const earlier = varyNames(before.get('vary'))
-  const vary = varyNames(now.get('vary'))
+  // What an entry keeps has no room to grow in, and shares what is empty.
   return {
     status: head.status,
     body,
-    headers,
-    removed,
-    vary: vary === '*' ? '*' : vary.filter((name) => earlier === '*' || !earlier.includes(name)),
+    headers: headers.slice(),
+    removed: removed.length === 0 ? NO_NAMES : removed,
+    vary: now.has('vary') ? addedNames(now.get('vary'), before.get('vary')) : NO_NAMES,
     head,
   }
+}
+
+let dateOfSecond = { second: 0, text: '' }
+
+/** Now, as a Date header says it: the same text for all answers of one second. */
+function dateLine(): string {
+  const now = Date.now()
+  const second = Math.floor(now / 1000)
+  if (dateOfSecond.second !== second) dateOfSecond = { second, text: new Date(now).toUTCString() }
+  return dateOfSecond.text
+}
+
+function addedNames(now: Value, before: Value): readonly string[] | '*' {
+  const earlier = varyNames(before)
+  const names = varyNames(now)
+  return names === '*' ? '*' : names.filter((name) => earlier === '*' || !earlier.includes(name))
 }
 
 type Value = string | number | readonly string[] | undefined
