@@ -2,10 +2,11 @@
  * The benchmarks, by one command from the package's root:
  *
  *   npm run bench                              all questions, few rounds; prints, and writes nothing that is published
- *   npm run bench -- --full                    20 rounds; writes bench/results/*.json and the tables of bench/README.md
+ *   npm run bench -- --full                    20 rounds; writes bench/results/node-NN and the tables of bench/README.md
  *   npm run bench -- --only hit,miss           these questions
  *   npm run bench -- --only hit --workload small,large --servers door,constant --rounds 6
  */
+
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,7 +14,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { isPinned, machine, packageVersion, tools, versions } from './harness/machine.js'
 import { endAll, startRedis } from './harness/processes.js'
-import { publish, tableOf, targetsTable } from './harness/report.js'
+import { publish, resultsFolder, tableOf, targetsTable } from './harness/report.js'
 
 const QUESTIONS = ['hit', 'miss', 'shared-hit', 'invalidate', 'stampede', 'memory', 'flood', 'cluster']
 
@@ -74,9 +75,9 @@ for (const name of chosen) {
     console.log(`${tableOf(result)}\n${targetsTable(result)}`)
     context.say(`(${seconds} s)`)
     if (options.full && !isPartial) {
-      mkdirSync(join(here, 'results'), { recursive: true })
+      mkdirSync(resultsFolder(here), { recursive: true })
       const record = { question: name, title: question.title, ...environment, ...context.rounds(20), ...result }
-      writeFileSync(join(here, 'results', `${name}.json`), `${JSON.stringify(record, compact, 1)}\n`)
+      writeFileSync(join(resultsFolder(here), `${name}.json`), `${JSON.stringify(record, compact, 1)}\n`)
     }
   } finally {
     await endAll()

@@ -1,7 +1,7 @@
 /*
  * Results as Markdown: printed, and put into bench/README.md between the two marks.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** Workloads have contestants compared with a reference; figures are names and values. */
@@ -45,17 +45,24 @@ function markdown(head, rows) {
 const BEGIN = '<!-- results: written by `npm run bench -- --full` -->'
 const END = '<!-- end of results -->'
 
-/** Rewrites the tables of the README from what is in results/. */
+/** Where the results of a version of Node are kept. */
+export function resultsFolder(folder, nodeVersion = process.version) {
+  return join(folder, 'results', `node-${Number.parseInt(nodeVersion.slice(1), 10)}`)
+}
+
+/** Rewrites the tables of the README from what is in results/: each question, for each Node that it was asked on. */
 export function publish(folder, questions) {
   const parts = []
-  for (const name of questions) {
-    const file = join(folder, 'results', `${name}.json`)
+  const perNode = readdirSync(join(folder, 'results')).filter((name) => name.startsWith('node-'))
+  const files = questions.flatMap((name) => perNode.sort().map((node) => join(folder, 'results', node, `${name}.json`)))
+  for (const file of files) {
     if (!existsSync(file)) continue
     const record = JSON.parse(readFileSync(file, 'utf8'))
     const { machine, versions } = record
     const named = Object.entries(versions).map(([who, version]) => `${who} ${version}`)
+    const [major] = machine.node.split('.')
     parts.push(
-      `### ${record.title}\n\n${tableOf(record)}\n${targetsTable(record)}\n` +
+      `### ${record.title}, Node ${major.slice(1)}\n\n${tableOf(record)}\n${targetsTable(record)}\n` +
         `<sub>${machine.cpu}, ${machine.cores} cores, Node ${machine.node}, ${machine.os}; ${record.rounds} rounds; ` +
         `load average at the start ${machine.loadAverageAtStart}; ${named.join(', ')}</sub>\n`,
     )
