@@ -45,16 +45,18 @@ function markdown(head, rows) {
 const BEGIN = '<!-- results: written by `npm run bench -- --full` -->'
 const END = '<!-- end of results -->'
 
-/** Where the results of a version of Node are kept. */
-export function resultsFolder(folder, nodeVersion = process.version) {
-  return join(folder, 'results', `node-${Number.parseInt(nodeVersion.slice(1), 10)}`)
+/** Where the results on this version of Node are kept. */
+export function resultsFolder(folder) {
+  return join(folder, 'results', `node-${process.versions.node.split('.')[0]}`)
 }
 
 /** Rewrites the tables of the README from what is in results/: each question, for each Node that it was asked on. */
 export function publish(folder, questions) {
   const parts = []
-  const perNode = readdirSync(join(folder, 'results')).filter((name) => name.startsWith('node-'))
-  const files = questions.flatMap((name) => perNode.sort().map((node) => join(folder, 'results', node, `${name}.json`)))
+  const perNode = readdirSync(join(folder, 'results'))
+    .filter((name) => name.startsWith('node-'))
+    .sort()
+  const files = questions.flatMap((name) => perNode.map((node) => join(folder, 'results', node, `${name}.json`)))
   for (const file of files) {
     if (!existsSync(file)) continue
     const record = JSON.parse(readFileSync(file, 'utf8'))

@@ -59,7 +59,8 @@ export class Cache {
   readonly options: CacheOptions
   /** Lookups on the wire, by key. */
   readonly #lookups = new Map<string, Promise<Reading | undefined>>()
-  #stamps: Stamps | undefined
+  /** Of the last miss of each type. */
+  readonly #stamps = new Map<string, Stamps>()
 
   constructor(options: CacheOptions) {
     this.options = options
@@ -94,7 +95,7 @@ export class Cache {
   async stampsNow(wanted: Wanted, deadline: Deadline): Promise<Missed> {
     const { epochs, questions, shared } = this.options
     if (!shared?.isUp() || !questions) {
-      return this.#missed(wanted, this.#isOff(wanted) ? 'none' : 'memory', shared !== undefined)
+      return this.#missed(wanted, this.#mayNotUseMemory(wanted) ? 'none' : 'memory', shared !== undefined)
     }
     const unknown = this.#unknown(wanted.tags, wanted.maxStalenessMs)
     const asked = epochs.ask(wanted.tags, deadline)
@@ -186,14 +187,14 @@ export class Cache {
 
   /** Without a shared tier, or while it is left alone. */
   #fromMemoryAlone(wanted: Wanted): Reading {
-    if (this.#isOff(wanted)) return this.#missed(wanted, 'none', true)
+    if (this.#mayNotUseMemory(wanted)) return this.#missed(wanted, 'none', true)
     const entry = this.#currentInMemory(wanted)
     if (entry && this.options.clock.monotonic() < entry.staleAtMs) return { entry, tier: 'memory' }
     return this.#missed(wanted, 'memory', this.options.shared !== undefined, entry)
   }
 
   /** While the shared tier is left alone, whether this reader can have nothing from memory either. */
-  #isOff(wanted: Wanted): boolean {
+  #mayNotUseMemory(wanted: Wanted): boolean {
     const { shared, whenRedisIsDown } = this.options
     return shared !== undefined && (whenRedisIsDown === 'bypass' || wanted.maxStalenessMs === 0)
   }
@@ -208,7 +209,7 @@ export class Cache {
     const { epochs } = this.options
     return {
       hash: this.#resolve(wanted),
-      stamps: this.#stampsOf(wanted.tags),
+      stamps: this.#stampsOf(wanted),
       reach,
       began: epochs.moment(),
       stale,
@@ -216,13 +217,14 @@ export class Cache {
     }
   }
 
-  /** As they are now. Misses in a row are mostly of one route under the same numbers, and then their entries share the pairs. */
-  #stampsOf(tags: readonly string[]): Stamps {
+  /** As they are now. Misses of one route in a row are mostly under the same numbers, and then their entries share the pairs. */
+  #stampsOf({ type, tags }: Wanted): Stamps {
     const { epochs } = this.options
-    const last = this.#stamps
+    const last = this.#stamps.get(type)
     if (last?.tags === tags && tags.every((tag, i) => epochs.record(tag).epoch === last.epochs[i])) return last
-    this.#stamps = { tags, epochs: tags.map((tag) => epochs.record(tag).epoch) }
-    return this.#stamps
+    const stamps = { tags, epochs: tags.map((tag) => epochs.record(tag).epoch) }
+    this.#stamps.set(type, stamps)
+    return stamps
   }
 
   /** One attempt at steps 2 and 3. Undefined: something changed meanwhile, try again. */

@@ -16,7 +16,7 @@ export interface Wanted {
   readonly tags: readonly string[]
   readonly maxStalenessMs: number
   /** The hash of the variant for this reader, given the header names that answers of this key vary by. */
-  readonly variant: ((names: readonly string[]) => string) | undefined
+  variant?(names: readonly string[]): string
   /** Which entries this reader takes at all (default: every one). */
   readonly accepts: ((entry: Entry) => boolean) | undefined
   /** Who asks. Filled in where an entry may be made from here on, which a hit in memory never does. */

@@ -247,7 +247,6 @@ export class Values {
       hash: hashFilters(filters),
       tags: [...new Set([typeTag(type), ALL, ...tags])],
       maxStalenessMs: this.#maxStalenessMs(type),
-      variant: undefined,
       accepts: undefined,
     }
   }

@@ -9,20 +9,9 @@
  *
  * It never changes what the client gets, but for a 304 that RFC 9110 asks for and a stale entry in place of a 5xx.
  */
-import type { HeaderValue } from '../cache/entry.ts'
+import { type Draft, rawNames, snapshot, takeDown, toBuffer } from './draft.ts'
 import { type CacheRequest, type CacheResponse, isNodesEnd } from './exchange.ts'
-import { isJsonType, isNotModified, notReplayed, type ResponseHead, toTime, varyNames } from './storable.ts'
-
-/** What was sent. */
-export interface Draft {
-  readonly status: number
-  readonly body: Buffer
-  readonly headers: readonly (readonly [string, HeaderValue])[]
-  readonly removed: readonly string[]
-  /** What the route added to Vary; `*` when that is anywhere in it. */
-  readonly vary: readonly string[] | '*'
-  readonly head: ResponseHead
-}
+import { isJsonType, isNotModified, toTime } from './storable.ts'
 
 /** How the response ended, for the cache. */
 export type Ending =
@@ -37,13 +26,10 @@ export interface CaptureHooks {
   onHead(draft: Draft | undefined): void
   /** The head has gone out, or the client has. `draft` may follow an `aborted`, nothing else comes twice. */
   onEnd(ending: Ending): void
-  /** A 5xx is about to go out: true when the hook has answered in its place. */
+  /** A 5xx is about to go out, asked once: true when the hook has answered in its place. Never throws. */
   readonly onServerError: ((restore: () => void) => boolean) | undefined
 }
 
-/** By lower-case name, in the order in which they were set. */
-type Headers = ReadonlyMap<string, string | number | readonly string[]>
-const NO_NAMES: readonly string[] = []
 type Send = (this: CacheResponse, ...args: unknown[]) => unknown
 type End = (this: CacheResponse, ...args: unknown[]) => CacheResponse
 type Write = (this: CacheResponse, ...args: unknown[]) => boolean
@@ -51,13 +37,14 @@ type WriteHead = (this: CacheResponse, ...args: unknown[]) => CacheResponse
 
 export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHooks): void {
   const before = snapshot(res)
-  const spelling = hooks.onServerError === undefined ? NO_NAMES : rawNames(res)
+  const spelling = hooks.onServerError === undefined ? [] : rawNames(res)
   const { statusMessage } = res
   const send = res.send as Send | undefined
   const writeHead = res.writeHead as WriteHead
   let draft: Draft | undefined
   let isDone = false
   let isReplaced = false
+  let hasTried = false
   let isAnswering = false
 
   const conclude = (ending: Ending): void => {
@@ -133,7 +120,8 @@ export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHoo
   // --- a stale answer in place of an error -------------------------------------------------------------------------
 
   const replaceError = (): boolean => {
-    if (isReplaced || hooks.onServerError === undefined || res.headersSent) return false
+    if (hasTried || hooks.onServerError === undefined || res.headersSent) return false
+    hasTried = true
     isReplaced = true
     isAnswering = true
     const restore = (): void => {
@@ -145,12 +133,9 @@ export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHoo
       res.statusMessage = statusMessage
       draft = undefined
     }
-    try {
-      isDone = hooks.onServerError(restore)
-    } finally {
-      isAnswering = false
-    }
-    if (!isDone) isReplaced = false
+    isDone = hooks.onServerError(restore)
+    isAnswering = false
+    isReplaced = isDone
     return isDone
   }
 
@@ -169,116 +154,6 @@ export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHoo
       return isSwallowed() ? true : write.apply(res, args)
     } as typeof res.write
   }
-}
-
-/** Lists are copied: `appendHeader` adds to the very list that the response has. */
-function snapshot(res: CacheResponse): Headers {
-  const headers = new Map<string, string | number | readonly string[]>()
-  for (const name of res.getHeaderNames()) {
-    const value = res.getHeader(name)
-    if (value !== undefined) headers.set(name, Array.isArray(value) ? [...value] : value)
-  }
-  return headers
-}
-
-class SentHead implements ResponseHead {
-  readonly status: number
-  readonly #headers: Headers
-
-  constructor(status: number, headers: Headers) {
-    this.status = status
-    this.#headers = headers
-  }
-
-  get(name: string): string | readonly string[] | undefined {
-    const value = this.#headers.get(name)
-    return typeof value === 'number' ? String(value) : value
-  }
-}
-
-function takeDown(res: CacheResponse, before: Headers, body: Buffer): Draft {
-  const now = snapshot(res)
-  const head = new SentHead(res.statusCode, now)
-  const isDropped = notReplayed(head)
-  const headers: [string, HeaderValue][] = []
-  for (const name of rawNames(res)) {
-    const key = name.toLowerCase()
-    const value = key === 'vary' ? addedVary(now.get(key), before.get(key)) : now.get(key)
-    if (value === undefined || (isDropped(key) && key !== 'vary') || isSame(value, before.get(key))) continue
-    // Node takes numbers and booleans for values; what is kept is what goes out.
-    headers.push([name, Array.isArray(value) ? value.map(String) : String(value)])
-  }
-  // Node makes a Date for each answer; a hit replays that of the storing.
-  if (!now.has('date') && res.sendDate) {
-    const date = dateLine()
-    res.setHeader('Date', date)
-    headers.push(['Date', date])
-  }
-  const removed: string[] = []
-  for (const name of before.keys()) if (!now.has(name) && !isDropped(name)) removed.push(name)
-  // What an entry keeps has no room to grow in, and shares what is empty.
-  return {
-    status: head.status,
-    body,
-    headers: headers.slice(),
-    removed: removed.length === 0 ? NO_NAMES : removed,
-    vary: now.has('vary') ? addedNames(now.get('vary'), before.get('vary')) : NO_NAMES,
-    head,
-  }
-}
-
-let dateOfSecond = { second: 0, text: '' }
-
-/** Now, as a Date header says it: the same text for all answers of one second. */
-function dateLine(): string {
-  const now = Date.now()
-  const second = Math.floor(now / 1000)
-  if (dateOfSecond.second !== second) dateOfSecond = { second, text: new Date(now).toUTCString() }
-  return dateOfSecond.text
-}
-
-function addedNames(now: Value, before: Value): readonly string[] | '*' {
-  const earlier = varyNames(before)
-  const names = varyNames(now)
-  return names === '*' ? '*' : names.filter((name) => earlier === '*' || !earlier.includes(name))
-}
-
-type Value = string | number | readonly string[] | undefined
-
-/** What the route added to Vary, as it spelled it: a hit adds it to what this request's own middlewares have set. */
-function addedVary(now: Value, before: Value): HeaderValue | undefined {
-  if (now === undefined || before === undefined) return typeof now === 'number' ? String(now) : now
-  const earlier = varyNames(before)
-  const added = String(now)
-    .split(',')
-    .map((name) => name.trim())
-    .filter((name) => name !== '' && !earlier.includes(name.toLowerCase()))
-  return added.length > 0 ? added.join(', ') : undefined
-}
-
-/** In the route's spelling. On every outgoing message since Node 15.4, though its types tell of requests only. */
-function rawNames(res: CacheResponse): string[] {
-  return (res as CacheResponse & { getRawHeaderNames(): string[] }).getRawHeaderNames()
-}
-
-function isSame(a: number | string | readonly string[], b: number | string | readonly string[] | undefined): boolean {
-  return (
-    a === b || (Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((item, i) => item === b[i]))
-  )
-}
-
-/**
- * The handler may go on to use its buffer, and a slice of Node's pool would keep all of that: a copy, but of what Express
- * itself has just made of a string, in memory of its own, and that nobody else gets to see (`isOurs`).
- */
-function toBuffer(chunk: unknown, encoding: unknown, isOurs: boolean): Buffer {
-  const bytes =
-    typeof chunk === 'string' ? Buffer.from(chunk, typeof encoding === 'string' ? (encoding as 'utf8') : 'utf8') : chunk
-  if (!(bytes instanceof Uint8Array)) return Buffer.alloc(0)
-  if (isOurs && Buffer.isBuffer(bytes) && bytes.buffer.byteLength === bytes.byteLength) return bytes
-  const copy = Buffer.allocUnsafeSlow(bytes.byteLength)
-  copy.set(bytes)
-  return copy
 }
 
 function isConditionalRequest({ headers }: CacheRequest): boolean {

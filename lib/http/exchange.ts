@@ -41,27 +41,39 @@ export function isPromise(value: unknown): boolean {
   return true
 }
 
-/** The types of the cache middlewares that a request passed on its way, for `invalidateOn` without a type. */
-const PASSED: unique symbol = Symbol('express-registry-cache.passed')
-/** The response is captured or answered by a cache middleware already. */
-const RULED: unique symbol = Symbol('express-registry-cache.ruled')
+// Notes on the objects themselves, which costs less than maps beside them. Registered, so that two copies of this package know
+// each other's; own, since an object that is made from a request or response is another one.
 
-export function notePassage(req: CacheRequest & { [PASSED]?: string[] }, type: string): void {
-  const types = req[PASSED]
+const PASSED: unique symbol = Symbol.for('express-registry-cache.passed')
+const RULED: unique symbol = Symbol.for('express-registry-cache.ruled')
+
+interface Noted {
+  /** The types of the cache middlewares that a request passed on its way, for `invalidateOn` without a type. */
+  [PASSED]?: string[]
+  /** The response is captured or answered by a cache middleware already. */
+  [RULED]?: true
+}
+
+function noteOf<K extends keyof Noted>(of: Noted, key: K): Noted[K] | undefined {
+  return Object.hasOwn(of, key) ? of[key] : undefined
+}
+
+export function notePassage(req: CacheRequest & Noted, type: string): void {
+  const types = noteOf(req, PASSED)
   if (!types) req[PASSED] = [type]
   else if (!types.includes(type)) types.push(type)
 }
 
-export function passedTypes(req: CacheRequest & { [PASSED]?: string[] }): readonly string[] {
-  return req[PASSED] ?? []
+export function passedTypes(req: CacheRequest & Noted): readonly string[] {
+  return noteOf(req, PASSED) ?? []
 }
 
 /** Another cache middleware has taken charge of this response: the outer one rules. */
-export function isRuled(res: CacheResponse & { [RULED]?: true }): boolean {
-  return res[RULED] === true
+export function isRuled(res: CacheResponse & Noted): boolean {
+  return noteOf(res, RULED) === true
 }
 
-export function takeCharge(res: CacheResponse & { [RULED]?: true }): void {
+export function takeCharge(res: CacheResponse & Noted): void {
   res[RULED] = true
 }
 

@@ -6,8 +6,9 @@ import { type Entry, makeEntry } from '../cache/entry.ts'
 import type { Flight, Landing } from '../cache/flights.ts'
 import type { Missed, Stored, Wanted } from '../cache/reading.ts'
 import { adviceFor, UNSTORED_BEFORE_ADVICE } from './advice.ts'
-import { type CaptureHooks, capture, type Draft, type Ending } from './capture.ts'
+import { type CaptureHooks, capture, type Ending } from './capture.ts'
 import { identityOf } from './decision.ts'
+import type { Draft } from './draft.ts'
 import { countHit } from './hit.ts'
 import { addVary, identityOf as formOf, label, type Outcome, respond, STALE } from './respond.ts'
 import type { Exchange, RouteContext } from './route-context.ts'
@@ -37,7 +38,7 @@ export class Fill implements CaptureHooks {
     this.#flight = flight
     this.#done = done
     const { stale } = missed
-    this.onServerError = stale && stale.staleIfErrorMs > 0 ? (restore) => this.#standIn(stale, restore) : undefined
+    this.onServerError = stale && stale.staleIfErrorMs > 0 ? (restore) => this.#mayStandIn(stale, restore) : undefined
   }
 
   /** Watches the response from now on. */
@@ -67,6 +68,16 @@ export class Fill implements CaptureHooks {
       this.#context.onDefect(cause)
       this.#flight?.land({ kind: 'unshareable' })
       this.#done?.()
+    }
+  }
+
+  /** Somebody's hook may throw in the middle of it: then the error goes out after all, where it still can. */
+  #mayStandIn(stale: Entry, restore: () => void): boolean {
+    try {
+      return this.#standIn(stale, restore)
+    } catch (cause) {
+      this.#context.onDefect(cause)
+      return this.#exchange.res.headersSent
     }
   }
 

@@ -2,7 +2,7 @@
  * From what was sent to what may be stored: the content for an entry, or the reason why there is none.
  */
 import type { Content } from '../cache/entry.ts'
-import type { Draft } from './capture.ts'
+import type { Draft } from './draft.ts'
 import type { RouteOptions } from './route-options.ts'
 import { ageOf, allowsCredentials, forbidden, freshnessMs, mayBeServedStale, parseCacheControl } from './storable.ts'
 

@@ -187,6 +187,28 @@ forEachExpress((name, framework) => {
         throw new Error('oops')
       }
     }
+    it("lets the error out where somebody's hook throws in the middle of the stale answer", async () => {
+      let runs = 0
+      const { get, clock } = await start(framework, ({ app, cached }) => {
+        app.use((_req, res, next) => {
+          const { writeHead } = res
+          res.writeHead = function hooked(this: Response, ...args: unknown[]) {
+            if (runs === 2 && args[0] === 200) throw new Error('a hook')
+            return Reflect.apply(writeHead, this, args)
+          } as typeof writeHead
+          next()
+        })
+        app.get('/x', cached(windows), (_req, res) => {
+          runs++
+          res.status(runs === 1 ? 200 : 503).json({ runs })
+        })
+      })
+      await get('/x')
+      clock.advance(25_000)
+      const answer = await get('/x')
+      expect([answer.status, answer.json()]).to.deep.equal([503, { runs: 2 }])
+    })
+
     for (const [what, fail] of Object.entries(failures)) {
       it(`answers from the stale entry in place of ${what}, with the entry's headers alone`, async () => {
         const { get, clock, runs, cache } = await route(windows, (res, run, req) =>
