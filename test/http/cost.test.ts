@@ -18,24 +18,29 @@ forEachExpress((_name, framework) => {
     const start = applications()
 
     it('is that of objects that share a hidden class: a handler behind the cache gets such requests and responses', async () => {
-      const waiting: [req: Request, res: Response][] = []
-      const same: boolean[] = []
-      const { get } = await start(framework, ({ app, cached }) => {
-        app.get('/x', cached(), (req, res) => {
-          waiting.push([req, res])
-          if (waiting.length < 2) return
-          const [[first, firstRes], [second, secondRes]] = waiting.splice(0) as [
-            [Request, Response],
-            [Request, Response],
-          ]
-          same.push(haveSameClass(first, second), haveSameClass(firstRes, secondRes))
-          for (const answer of [firstRes, secondRes]) answer.json([])
+      /** Whether two requests at once, and their responses, have the same classes; of an application of their own. */
+      const areShared = async (): Promise<boolean> => {
+        const waiting: [req: Request, res: Response][] = []
+        let isShared = false
+        const { get } = await start(framework, ({ app, cached }) => {
+          app.get('/x', cached(), (req, res) => {
+            waiting.push([req, res])
+            if (waiting.length < 2) return
+            const [[first, firstRes], [second, secondRes]] = waiting.splice(0) as [
+              [Request, Response],
+              [Request, Response],
+            ]
+            isShared = haveSameClass(first, second) && haveSameClass(firstRes, secondRes)
+            for (const answer of [firstRes, secondRes]) answer.json([])
+          })
         })
-      })
-      await Promise.all([get('/x?n=1'), get('/x?n=2')])
-      await Promise.all([get('/x?n=3'), get('/x?n=4')])
-      // The first pair may be the first of their classes that V8 meets.
-      expect(same.slice(2), 'requests and responses').to.deep.equal([true, true])
+        // The first pair may be the first of their classes that V8 meets.
+        await Promise.all([get('/x?n=1'), get('/x?n=2')])
+        await Promise.all([get('/x?n=3'), get('/x?n=4')])
+        return isShared
+      }
+      // In one application out of 64 the two classes push each other out of V8's table.
+      expect((await areShared()) || (await areShared()) || (await areShared())).to.equal(true)
     })
 
     it('changes nothing of a request or response but the order of its properties, and that only where it helps', async () => {
