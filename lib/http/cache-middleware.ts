@@ -5,7 +5,7 @@
  *   find     in memory, nothing to ask: answer at once                     cache/cache.ts, respond.ts
  *   read     in memory after asking Redis for epochs, or in Redis          cache/cache.ts
  *   wait     for another request that is computing it                      cache/flights.ts, cache/fleet.ts
- *   lead     run the handler, watch its answer, store it, tell the others  fill.ts, capture.ts, verdict.ts
+ *   lead     run the handler, watch its answer, store it, tell the others  fill.ts, capture.ts, draft.ts, verdict.ts
  *
  * Every path ends in exactly one `next()` or one answer, and nothing that the cache does fails a request.
  */

@@ -100,7 +100,7 @@ export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHoo
   res.writeHead = function captureWriteHead(this: CacheResponse, ...args: unknown[]): CacheResponse {
     if (isDone || res.headersSent) return writeHead.apply(res, args)
     const status = typeof args[0] === 'number' ? args[0] : res.statusCode
-    if (status >= 500 && !isReplaced && replaceError()) return res
+    if (status >= 500 && replaceError()) return res
     if (isReplaced) return writeHead.apply(res, args)
     // Hooks mounted after us have run, those mounted before us have not.
     const encodedBehindUs =
@@ -143,7 +143,7 @@ export function capture(req: CacheRequest, res: CacheResponse, hooks: CaptureHoo
     const end = res.end as End
     const write = res.write as Write
     const isSwallowed = (): boolean => {
-      if (!isReplaced && !isDone && !res.headersSent && res.statusCode >= 500) replaceError()
+      if (!isDone && res.statusCode >= 500) replaceError()
       return isReplaced
     }
     res.end = function replacedEnd(...args: unknown[]): CacheResponse {

@@ -15,6 +15,7 @@ import { callersHash, type Memo, requestHash, type Target, variantHash } from '.
 import type { RouteOptions } from './route-options.ts'
 import { parseRequest } from './storable.ts'
 
+/** What a request asks the cache for. */
 class RequestWanted implements Wanted {
   readonly type: string
   readonly hash: string

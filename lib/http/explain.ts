@@ -103,7 +103,7 @@ function look(wanted: Wanted, cache: Cache): Looked {
     return record !== undefined && epochs.isKnown(record, nowMs, maxStalenessMs)
   }
   const base = memory.peek(type, hash)
-  const isVaried = base?.kind === 'vary' && wanted.variant !== undefined && isCurrent(base, cache)
+  const isVaried = base?.kind === 'vary' && isCurrent(base, cache)
   const at = isVaried ? (wanted.variant?.(base.vary) ?? hash) : hash
   const entry = at === hash ? base : memory.peek(type, at)
   const isFound =

@@ -47,9 +47,9 @@ export interface RouteContext {
 }
 
 /**
- * What one request carries through the functions below. A class, as all that holds a request while its handler runs: where V8 has seen the objects of
- * a literal survive, it makes the next ones old, and all that hangs on those, a request with its answer, stays in memory
- * until the next full collection (`miss` in bench/). It does not do so with a class.
+ * What one request carries through the functions below. A class, as all that holds a request while its handler runs: where V8
+ * has seen the objects of a literal survive, it makes the next ones old, and all that hangs on those, a request with its
+ * answer, stays in memory until the next full collection (`miss` in bench/). It does not do so with a class.
  */
 export class Exchange implements Asked {
   readonly req: CacheRequest
