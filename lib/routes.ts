@@ -45,7 +45,7 @@ export class Routes {
     if (options.ttl !== undefined) types.checkUnit(`the TTL of ${route.type}`, route.ttlMs)
     types.noteLife(route.ttlMs + Math.max(route.staleWhileRevalidateMs, route.staleIfErrorMs))
     const name = `${route.type} ${++this.#count}`
-    const { failed: onError, warn, inBackground } = upkeep
+    const { failed: onError, warn } = upkeep
     const decider = new Decider({
       route,
       clock,
@@ -87,7 +87,6 @@ export class Routes {
       headers,
       warn,
       checkSubscriber: () => this.#worker.checkSubscriber(),
-      inBackground,
       onDefect: (cause) => onError('ERR_CALLBACK_THREW', 'request', String(cause), cause),
     }
     const { handle } = new CacheMiddleware(context)

@@ -120,8 +120,11 @@ function originBytes(origin: Origin | undefined): number {
 const MAGIC = Buffer.from('ERC1')
 const PREFIX_BYTES = MAGIC.byteLength + 4
 
-/** The envelope of an entry. Shape: `ERC1`, u32 big-endian length of the head, head (JSON, UTF-8), body. */
-export function encodeEntry(content: Content, stamps: Stamps): Buffer {
+/**
+ * The envelope of an entry, in two parts so that the body is not copied. Shape: `ERC1`, u32 big-endian length of the head,
+ * head (JSON, UTF-8); body.
+ */
+export function encodeEntry(content: Content, stamps: Stamps): readonly [head: Buffer, body: Buffer] {
   const head = JSON.stringify([
     content.kind,
     stamps.tags,
@@ -138,12 +141,11 @@ export function encodeEntry(content: Content, stamps: Stamps): Buffer {
     content.body.byteLength,
   ])
   const headBytes = Buffer.byteLength(head)
-  const envelope = Buffer.allocUnsafe(PREFIX_BYTES + headBytes + content.body.byteLength)
-  MAGIC.copy(envelope)
-  envelope.writeUInt32BE(headBytes, MAGIC.byteLength)
-  envelope.write(head, PREFIX_BYTES)
-  envelope.set(content.body, PREFIX_BYTES + headBytes)
-  return envelope
+  const prefixed = Buffer.allocUnsafe(PREFIX_BYTES + headBytes)
+  MAGIC.copy(prefixed)
+  prefixed.writeUInt32BE(headBytes, MAGIC.byteLength)
+  prefixed.write(head, PREFIX_BYTES)
+  return [prefixed, content.body]
 }
 
 /**

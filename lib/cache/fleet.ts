@@ -8,11 +8,11 @@ import { decodeEntry, type Entry, lifetimeMs, makeEntry, type Stamps } from './e
 import { areSame } from './flights.ts'
 import { hash32 } from './json.ts'
 import type { Missed, Wanted } from './reading.ts'
-import type { Deadline } from './tiers.ts'
+import type { Deadline, SharedTier } from './tiers.ts'
 
 export type Turn =
-  /** Compute, and call `done` when the answer is stored or there is none. */
-  | { readonly entry: undefined; readonly done: () => void }
+  /** Compute, and call `done` when it is known that there is no answer, or with the storing of it. */
+  | { readonly entry: undefined; readonly done: (stored?: Promise<unknown>) => void }
   /** Another worker has computed it. */
   | { readonly entry: Entry }
 
@@ -45,14 +45,7 @@ export class Fleet {
     const stampsHash = this.#hashOf(missed.stamps)
     const token = `${++this.#turns}`
     const endsAtMs = clock.monotonic() + this.#lockTtlMs
-    const held = {
-      entry: undefined,
-      done: () => {
-        if (!shared.isUp()) return
-        const unlocked = shared.unlock(type, hash, stampsHash, token, this.#cache.deadline()).catch(nothing)
-        this.#cache.options.inBackground(unlocked, 'unlock')
-      },
-    }
+    const held = this.#held(shared, type, hash, stampsHash, token)
     const entryOf = (look: { envelope: Buffer | undefined; ttlMs: number }, sentAtMs: number, until: Deadline) =>
       // Counted from when it was asked for: its way here is part of its life.
       look.envelope && this.#take(wanted, missed, look.envelope, look.ttlMs - (clock.monotonic() - sentAtMs), until)
@@ -85,6 +78,22 @@ export class Fleet {
       // Redis does not answer: compute.
     }
     return { entry: undefined, done: nothing }
+  }
+
+  /** Apart from `turn`, or all that belongs to a request would live until the lock is gone. */
+  #held(
+    shared: SharedTier,
+    type: string,
+    hash: string,
+    stampsHash: string,
+    token: string,
+  ): Turn & { readonly done: (stored?: Promise<unknown>) => void } {
+    const unlock = async (stored: Promise<unknown> | undefined): Promise<void> => {
+      // The lock goes after the entry is there, or those who wait for it would compute it again.
+      if (stored) await stored
+      if (shared.isUp()) await shared.unlock(type, hash, stampsHash, token, this.#cache.deadline()).catch(nothing)
+    }
+    return { entry: undefined, done: (stored) => this.#cache.options.inBackground(unlock(stored), 'unlock') }
   }
 
   /** The entry that was found, when it was computed under this miss's own stamps; or the variant that it points to. */

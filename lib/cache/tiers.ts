@@ -84,7 +84,8 @@ export interface SharedTier {
     beganAtMs: number,
     deadline: Deadline,
   ): Promise<{ readonly epoch: number; readonly raisedSince: boolean } | undefined>
-  set(type: string, hash: string, envelope: Buffer, ttlMs: number, deadline: Deadline): Promise<void>
+  /** The envelope in parts, which nobody may change from now on. */
+  set(type: string, hash: string, envelope: readonly Buffer[], ttlMs: number, deadline: Deadline): Promise<void>
   /**
    * Takes the lock if nobody has it, and then looks at the entry: before the lock was free, another worker may have stored
    * it. `token` tells this holding from others of the same worker.

@@ -125,7 +125,7 @@ export class Values {
     const done = turn.entry ? undefined : turn.done
     if (flight) this.#cache.options.flights.handlerStarted(flight)
     let landing: Landing = { kind: 'abandoned' }
-    let written: Promise<unknown> = Promise.resolve()
+    let written: Promise<unknown> | undefined
     try {
       const value = await load()
       const content = toContent(value, value === null ? costs.negativeTtlMs : costs.ttlMs)
@@ -146,7 +146,7 @@ export class Values {
       throw error
     } finally {
       flight?.land(landing)
-      if (done) this.#cache.options.inBackground(written.then(done), 'unlock')
+      done?.(written)
     }
   }
 

@@ -21,7 +21,7 @@ export class Fill implements CaptureHooks {
   readonly #missed: Missed
   readonly #flight: Flight | undefined
   /** Gives up the turn among the workers. */
-  readonly #done: (() => void) | undefined
+  readonly #done: ((stored?: Promise<unknown>) => void) | undefined
   /** The last one, for when it is asked for again in the same circumstances. */
   #judged: { readonly draft: Draft; readonly setsCookie: boolean; readonly verdict: Verdict } | undefined
 
@@ -30,7 +30,7 @@ export class Fill implements CaptureHooks {
     exchange: Exchange,
     missed: Missed,
     flight: Flight | undefined,
-    done: (() => void) | undefined,
+    done: ((stored?: Promise<unknown>) => void) | undefined,
   ) {
     this.#context = context
     this.#exchange = exchange
@@ -112,7 +112,7 @@ export class Fill implements CaptureHooks {
   }
 
   #conclude(ending: Ending): void {
-    const { cache, marks, counters, route, clock, inBackground, front } = this.#context
+    const { cache, marks, counters, route, clock, front } = this.#context
     const missed = this.#missed
     const flight = this.#flight
     const { req, res, decision } = this.#exchange
@@ -141,9 +141,7 @@ export class Fill implements CaptureHooks {
     if (stored.tiers !== 'none') marks.delete(key)
     else if (!verdict.mayShare && flight) marks.set(key)
     if (stored.tiers === 'none') counters.notStoredFor(stored.reason)
-    // The lock goes after the entry is there, or those who wait for it would compute it again.
-    if (this.#done && stored.tiers === 'both') inBackground(stored.written.then(this.#done), 'unlock')
-    else this.#done?.()
+    this.#done?.(stored.tiers === 'both' ? stored.written : undefined)
     const reason = stored.tiers === 'none' ? stored.reason : undefined
     this.#note(stored.tiers, reason, content.body.byteLength, content.ttlMs)
   }

@@ -41,7 +41,6 @@ export interface RouteContext {
   /** Says it once when Redis was given and nobody listens to it. */
   readonly checkSubscriber: () => void
   readonly warn: (code: ErrorCode, message: string, key: string) => void
-  readonly inBackground: (work: Promise<unknown>, reason: string) => void
   /** Something of ours threw: the request goes on without the cache. */
   readonly onDefect: (cause: unknown) => void
 }

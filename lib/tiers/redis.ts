@@ -12,6 +12,7 @@ import { encodeCause } from './messages.ts'
 import type { Commands } from './redis-client.ts'
 import { RedisLink, type RedisLinkOptions } from './redis-link.ts'
 import { defineScripts } from './scripts.ts'
+import { type SetInParts, setInParts } from './set-in-parts.ts'
 
 export interface RedisTierOptions extends RedisLinkOptions {
   readonly prefix: string
@@ -31,6 +32,7 @@ export class RedisTier implements SharedTier {
   readonly #isCluster: boolean
   readonly #foreignKeys: ForeignKeys | undefined
   readonly #lookups: Lookups
+  readonly #set: SetInParts
   /** Tags whose epoch was opened lately, so that its life was renewed. */
   #opened = new Map<string, number>()
 
@@ -46,6 +48,8 @@ export class RedisTier implements SharedTier {
       this.#foreignKeys = new ForeignKeys({ ...options, client, link, isCluster, deadline })
     }
     this.#lookups = new Lookups((...batch) => this.#sendLookups(...batch), options.redisTimeoutMs / 10)
+    const inOne: SetInParts = (key, parts, px) => this.#client.set(key, Buffer.concat(parts), 'PX', px)
+    this.#set = setInParts(options.client) ?? inOne
     defineScripts(options.client)
   }
 
@@ -246,9 +250,10 @@ export class RedisTier implements SharedTier {
 
   // --- writing --------------------------------------------------------------------------------------------------
 
-  async set(type: string, hash: string, envelope: Buffer, ttlMs: number, deadline: Deadline): Promise<void> {
+  async set(type: string, hash: string, envelope: readonly Buffer[], ttlMs: number, deadline: Deadline): Promise<void> {
+    const key = this.entryKey(type, hash)
     const px = Math.max(1, Math.ceil(ttlMs))
-    await this.#link.run('set', deadline, () => this.#client.set(this.entryKey(type, hash), envelope, 'PX', px))
+    await this.#link.run('set', deadline, () => this.#set(key, envelope, px))
   }
 
   /** Removes one entry; false when it was not there. */

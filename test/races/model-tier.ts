@@ -170,9 +170,9 @@ export class ModelTier implements SharedTier {
     return { epoch: reply.epoch, raisedSince: !reply.isNew && reply.epoch >= beganUs }
   }
 
-  async set(type: string, hash: string, envelope: Buffer, ttlMs: number, deadline: Deadline): Promise<void> {
+  async set(type: string, hash: string, envelope: readonly Buffer[], ttlMs: number, deadline: Deadline): Promise<void> {
     const { store } = this.#options
-    await this.#request('set', deadline, false, () => store.set(`${type}:${hash}`, envelope, ttlMs))
+    await this.#request('set', deadline, false, () => store.set(`${type}:${hash}`, Buffer.concat(envelope), ttlMs))
   }
 
   async lock(

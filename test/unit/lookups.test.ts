@@ -60,7 +60,7 @@ describe('a turn among the workers', () => {
     const stamps = { tags: ['registry:tools'], epochs: [2e15] }
     const none = { body: Buffer.alloc(0), status: 200, headers: [], removed: [], shareable: false, initialAgeMs: 0 }
     const lives = { ttlMs: 60_000, staleWhileRevalidateMs: 0, staleIfErrorMs: 0 }
-    const envelope = encodeEntry({ kind: 'vary', vary: ['accept-language'], ...none, ...lives }, stamps)
+    const envelope = Buffer.concat(encodeEntry({ kind: 'vary', vary: ['accept-language'], ...none, ...lives }, stamps))
     const deadlines: Deadline[] = []
     const cache = {
       options: {
