@@ -90,7 +90,7 @@ export class Fleet {
   ): Turn & { readonly done: (stored?: Promise<unknown>) => void } {
     const unlock = async (stored: Promise<unknown> | undefined): Promise<void> => {
       // The lock goes after the entry is there, or those who wait for it would compute it again.
-      if (stored) await stored
+      if (stored) await stored.catch(nothing)
       if (shared.isUp()) await shared.unlock(type, hash, stampsHash, token, this.#cache.deadline()).catch(nothing)
     }
     return { entry: undefined, done: (stored) => this.#cache.options.inBackground(unlock(stored), 'unlock') }

@@ -1,5 +1,6 @@
 /*
- * The few methods that we call of an ioredis (5, 6) or iovalkey client, so that the package compiles without one.
+ * The few methods that we call of an ioredis (5, 6) or iovalkey client, so that the package compiles without one
+ * (set-in-parts.ts knows of one more).
  * test/unit/redis-client.test-d.ts checks these types against the real clients.
  */
 

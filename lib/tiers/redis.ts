@@ -48,8 +48,7 @@ export class RedisTier implements SharedTier {
       this.#foreignKeys = new ForeignKeys({ ...options, client, link, isCluster, deadline })
     }
     this.#lookups = new Lookups((...batch) => this.#sendLookups(...batch), options.redisTimeoutMs / 10)
-    const inOne: SetInParts = (key, parts, px) => this.#client.set(key, Buffer.concat(parts), 'PX', px)
-    this.#set = setInParts(options.client) ?? inOne
+    this.#set = setInParts(this.#client)
     defineScripts(options.client)
   }
 

@@ -6,9 +6,9 @@ import { expect } from 'chai'
 import { Redis as IoRedis6 } from 'ioredis'
 import { Redis as IoRedis5 } from 'ioredis5'
 import { Redis as IoValkey } from 'iovalkey'
-import { createRegistryCache, type RedisClient } from '../../lib/index.ts'
+import { createRegistryCache } from '../../lib/index.ts'
 import { createFakeRedis } from '../../lib/testing/index.ts'
-import { type SetInParts, setInParts } from '../../lib/tiers/set-in-parts.ts'
+import { type SetInParts, type SettingClient, setInParts } from '../../lib/tiers/set-in-parts.ts'
 import { type RedisServer, startRedis } from '../helpers/redis-server.ts'
 import { type ClusterSetup, startCluster } from '../helpers/redis-topologies.ts'
 import { startProxy, type TcpProxy } from '../helpers/tcp-proxy.ts'
@@ -64,9 +64,7 @@ describe('SET of a value in parts', function () {
     const client = make({ host: '127.0.0.1', port: proxy.port, retryStrategy: () => 20, ...options })
     client.on('error', () => {})
     clients.push(client)
-    const set = setInParts(client as unknown as RedisClient)
-    if (!set) throw new Error('this client is said not to work like this')
-    return { client, set }
+    return { client, set: setInParts(client as unknown as SettingClient) }
   }
 
   const stored = (key: string): Promise<Buffer | null> => redis.client().getBuffer(key)
@@ -143,6 +141,66 @@ describe('SET of a value in parts', function () {
         expect(await set('k', [Buffer.from('x')], 1000).then(String, () => 'rejected')).to.equal('rejected')
       })
 
+      it('leaves by one write where nobody has corked the connection', async () => {
+        const { client, set } = connect(make)
+        await client.ping()
+        const { stream } = client as unknown as { stream: Record<'_write' | '_writev', (...args: unknown[]) => void> }
+        const writes: string[] = []
+        for (const method of ['_write', '_writev'] as const) {
+          const own = stream[method].bind(stream)
+          stream[method] = (...args) => {
+            writes.push(method)
+            own(...args)
+          }
+        }
+        await set('k', [Buffer.from('he'), Buffer.from('ad')], 1000)
+        expect(writes).to.deep.equal(['_writev'])
+        expect((await stored('k'))?.toString()).to.equal('head')
+      })
+
+      it('minds the options that the client has at that moment', async () => {
+        const { client, set } = connect(make, { keyPrefix: 'a:', showFriendlyErrorStack: true })
+        const { options } = client as unknown as { options: { keyPrefix: string } }
+        options.keyPrefix = 'b:'
+        await set('k', [Buffer.from('head')], 1000)
+        expect(await redis.client().keys('*')).to.deep.equal(['b:k'])
+        const refused = await set('k', [Buffer.from('head')], 0).then(String, (error: Error) => error)
+        expect(refused).to.be.instanceOf(Error).with.property('stack').that.includes('set-in-parts')
+      })
+
+      it('leaves it to a SET that is not the client’s own, also one that came later', async () => {
+        const { client, set } = connect(make)
+        const asked: unknown[][] = []
+        const { set: own } = client
+        client.set = ((...args: unknown[]) => {
+          asked.push(args)
+          return (own as (...args: unknown[]) => unknown).apply(client, args)
+        }) as typeof client.set
+        await set('k', [Buffer.from('he'), Buffer.from('ad')], 1000)
+        await setInParts(client as unknown as SettingClient)('l', [Buffer.from('head')], 1000)
+        expect(asked.map(([key, value]) => [key, String(value)])).to.deep.equal([
+          ['k', 'head'],
+          ['l', 'head'],
+        ])
+        expect((await stored('k'))?.toString()).to.equal('head')
+      })
+
+      it('leaves it to the client where arguments of SET are transformed', async () => {
+        const { client, set } = connect(make)
+        const made = (client.ping as (this: object) => unknown).call({ options: {}, sendCommand: (one: object) => one })
+        const Command = (made as object).constructor as unknown as {
+          setArgumentTransformer(name: string, transform: (args: unknown[]) => unknown[]): void
+          _transformer: { argument: Record<string, unknown> }
+        }
+        Command.setArgumentTransformer('set', ([key, value, ...more]) => [key, `<${String(value)}>`, ...more])
+        try {
+          await set('k', [Buffer.from('he'), Buffer.from('ad')], 1000)
+        } finally {
+          delete Command._transformer.argument.set
+        }
+        expect((await stored('k'))?.toString()).to.equal('<head>')
+      })
+
       it('goes beside pipelines that the client makes by itself', async () => {
         const { client, set } = connect(make, { enableAutoPipelining: true })
         await client.ping()
@@ -174,17 +232,58 @@ describe('SET of a value in parts', function () {
     }
   })
 
-  it('says of other clients that they do not work like this', async () => {
-    const inner = connect((options) => new IoRedis6(options)).client
-    const wrapper = (methods: object): RedisClient => ({ ...methods, sendCommand: () => {} }) as unknown as RedisClient
-    expect(setInParts(createFakeRedis().client() as unknown as RedisClient)).to.equal(undefined)
-    expect(setInParts(wrapper({ ping: () => inner.ping() }))).to.equal(undefined)
-    expect(setInParts(wrapper({ ping: () => Promise.reject(new Error('no')) }))).to.equal(undefined)
-    expect(setInParts(wrapper({}))).to.equal(undefined)
-    const binary = connect.bind(undefined, (options) => new IoRedis6(options), { keyPrefix: Buffer.from([255]) })
-    expect(binary).to.throw('not to work like this')
-    const { ping } = inner
-    expect(setInParts({ options: {}, ping } as unknown as RedisClient), 'without sendCommand').to.equal(undefined)
+  it('leaves it to clients that wrap another, and sends nothing to find out', async () => {
+    const inner = connect((options) => new IoRedis6({ ...options, lazyConnect: true })).client as IoRedis6
+    class Prefixing extends IoRedis6 {
+      override set(key: unknown, ...more: unknown[]): never {
+        return super.set(`tenant:${String(key)}`, ...(more as [string])) as never
+      }
+    }
+    const binding = new Proxy(inner, {
+      get: (client, name) => {
+        const value: unknown = Reflect.get(client, name)
+        return typeof value === 'function' ? value.bind(client) : value
+      },
+    })
+    const subclass = connect((options) => new Prefixing(options)).client
+    const bound = setInParts(binding as unknown as SettingClient)
+    expect(inner.status, 'asked nothing').to.equal('wait')
+    await setInParts(subclass as unknown as SettingClient)('k', [Buffer.from('he'), Buffer.from('ad')], 1000)
+    expect((await stored('tenant:k'))?.toString()).to.equal('head')
+    await bound('l', [Buffer.from('he'), Buffer.from('ad')], 1000)
+    expect((await stored('l'))?.toString()).to.equal('head')
+  })
+
+  it('leaves it to a client whose key prefix is no text', async () => {
+    const { set } = connect((options) => new IoRedis6({ ...options, keyPrefix: Buffer.from([255]) } as never))
+    await set('k', [Buffer.from('he'), Buffer.from('ad')], 1000)
+    const key = Buffer.concat([Buffer.from([255]), Buffer.from('k')])
+    expect((await redis.client().getBuffer(key))?.toString()).to.equal('head')
+  })
+
+  it('leaves it to clients of another make', async () => {
+    class Old {
+      readonly options = { keyPrefix: Buffer.from([255]) as unknown }
+      readonly stored: string[] = []
+      ping(): unknown {
+        return this.sendCommand({ args: [], toWritable: () => '' })
+      }
+      sendCommand(command: object): unknown {
+        return command
+      }
+      async set(key: string, value: Buffer): Promise<void> {
+        this.stored.push(`${key} ${value.toString()}`)
+      }
+    }
+    class Silent extends Old {}
+    Object.assign(Silent.prototype, { ping: () => Promise.reject(new Error('no')), set: Old.prototype.set })
+    for (const client of [new Old(), new Silent(), Object.assign(new Old(), { sendCommand: undefined })]) {
+      await setInParts(client as unknown as SettingClient)('k', [Buffer.from('he'), Buffer.from('ad')], 1000)
+      expect(client.stored).to.deep.equal(['k head'])
+    }
+    const fake = createFakeRedis().client()
+    await setInParts(fake as unknown as SettingClient)('k', [Buffer.from('he'), Buffer.from('ad')], 1000)
+    expect(await fake.get('k')).to.equal('head')
   })
 })
 
@@ -202,7 +301,7 @@ describe('SET of a value in parts, on a Cluster', function () {
 
   it('goes to the node of its key, also where the client has to be sent elsewhere first', async () => {
     const client = setup.client()
-    const set = setInParts(client as unknown as RedisClient) as SetInParts
+    const set = setInParts(client as unknown as SettingClient)
     for (let i = 0; i < 20; i++) {
       expect(await set(`k${i}`, [Buffer.from('head'), Buffer.from(`${i}`)], 60_000)).to.equal('OK')
       expect((await client.getBuffer(`k${i}`))?.toString()).to.equal(`head${i}`)

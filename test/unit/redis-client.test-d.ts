@@ -6,6 +6,7 @@ import { Cluster, Redis } from 'ioredis'
 import { Cluster as ClusterFive, Redis as RedisFive } from 'ioredis5'
 import { Redis as Valkey, Cluster as ValkeyCluster } from 'iovalkey'
 import { configureRegistryCache, createRegistryCache, type RedisClient } from '../../lib/index.ts'
+import type { CommandClass, SettingClient } from '../../lib/tiers/set-in-parts.ts'
 
 export const clients: readonly RedisClient[] = [
   new Redis(),
@@ -36,3 +37,7 @@ createRegistryCache({ redis: { host: '127.0.0.1', port: 6379 } })
 createRegistryCache({ redys: new Redis() })
 // @ts-expect-error a TTL as text
 createRegistryCache({ defaultTtl: '20' })
+
+/** Of these we make commands of our own (lib/tiers/set-in-parts.ts). */
+export const commands: readonly CommandClass[] = [Redis.Command, RedisFive.Command, Valkey.Command]
+export const setting: readonly SettingClient[] = [new Redis(), new Cluster([]), new RedisFive(), new Valkey()]
