@@ -60,6 +60,7 @@ const context = {
   rounds: (full) => ({
     rounds: Number(options.rounds ?? (options.full ? full : 3)),
     seconds: Number(options.seconds ?? 1),
+    runUpSeconds: options.full ? 1 : 0,
   }),
   redis: startRedis,
 }
