@@ -10,9 +10,12 @@ import { hash32 } from './json.ts'
 import type { Missed, Wanted } from './reading.ts'
 import type { Deadline, SharedTier } from './tiers.ts'
 
+/** Ends a turn: now, where nothing is stored, or when the storing has ended. */
+export type Done = (stored?: Promise<unknown>) => void
+
 export type Turn =
-  /** Compute, and call `done` when it is known that there is no answer, or with the storing of it. */
-  | { readonly entry: undefined; readonly done: (stored?: Promise<unknown>) => void }
+  /** Compute, and call `done`. */
+  | { readonly entry: undefined; readonly done: Done }
   /** Another worker has computed it. */
   | { readonly entry: Entry }
 
@@ -45,7 +48,7 @@ export class Fleet {
     const stampsHash = this.#hashOf(missed.stamps)
     const token = `${++this.#turns}`
     const endsAtMs = clock.monotonic() + this.#lockTtlMs
-    const held = this.#held(shared, type, hash, stampsHash, token)
+    const done = this.#doneOf(shared, type, hash, stampsHash, token)
     const entryOf = (look: { envelope: Buffer | undefined; ttlMs: number }, sentAtMs: number, until: Deadline) =>
       // Counted from when it was asked for: its way here is part of its life.
       look.envelope && this.#take(wanted, missed, look.envelope, look.ttlMs - (clock.monotonic() - sentAtMs), until)
@@ -54,8 +57,8 @@ export class Fleet {
       const sentAtMs = clock.monotonic()
       const look = await shared.lock(type, hash, stampsHash, token, this.#lockTtlMs, until)
       const entry = await entryOf(look, sentAtMs, until)
-      if (entry === undefined) return look.held ? held : undefined
-      if (look.held) held.done()
+      if (entry === undefined) return look.held ? { entry, done } : undefined
+      if (look.held) done()
       return { entry }
     }
     try {
@@ -81,19 +84,13 @@ export class Fleet {
   }
 
   /** Apart from `turn`, or all that belongs to a request would live until the lock is gone. */
-  #held(
-    shared: SharedTier,
-    type: string,
-    hash: string,
-    stampsHash: string,
-    token: string,
-  ): Turn & { readonly done: (stored?: Promise<unknown>) => void } {
+  #doneOf(shared: SharedTier, type: string, hash: string, stampsHash: string, token: string): Done {
     const unlock = async (stored: Promise<unknown> | undefined): Promise<void> => {
       // The lock goes after the entry is there, or those who wait for it would compute it again.
       if (stored) await stored.catch(nothing)
       if (shared.isUp()) await shared.unlock(type, hash, stampsHash, token, this.#cache.deadline()).catch(nothing)
     }
-    return { entry: undefined, done: (stored) => this.#cache.options.inBackground(unlock(stored), 'unlock') }
+    return (stored) => this.#cache.options.inBackground(unlock(stored), 'unlock')
   }
 
   /** The entry that was found, when it was computed under this miss's own stamps; or the variant that it points to. */

@@ -3,6 +3,7 @@
  * those who wait. Whatever happens, the flight ends.
  */
 import { type Entry, makeEntry } from '../cache/entry.ts'
+import type { Done } from '../cache/fleet.ts'
 import type { Flight, Landing } from '../cache/flights.ts'
 import type { Missed, Stored, Wanted } from '../cache/reading.ts'
 import { adviceFor, UNSTORED_BEFORE_ADVICE } from './advice.ts'
@@ -21,7 +22,7 @@ export class Fill implements CaptureHooks {
   readonly #missed: Missed
   readonly #flight: Flight | undefined
   /** Gives up the turn among the workers. */
-  readonly #done: ((stored?: Promise<unknown>) => void) | undefined
+  readonly #done: Done | undefined
   /** The last one, for when it is asked for again in the same circumstances. */
   #judged: { readonly draft: Draft; readonly setsCookie: boolean; readonly verdict: Verdict } | undefined
 
@@ -30,7 +31,7 @@ export class Fill implements CaptureHooks {
     exchange: Exchange,
     missed: Missed,
     flight: Flight | undefined,
-    done: ((stored?: Promise<unknown>) => void) | undefined,
+    done: Done | undefined,
   ) {
     this.#context = context
     this.#exchange = exchange

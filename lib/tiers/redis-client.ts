@@ -57,6 +57,16 @@ export interface RedisScripts {
 
 export type Commands = Omit<RedisClient, keyof RedisCommands> & RedisCommands & RedisScripts
 
+/**
+ * What is written before control goes back to the event loop leaves by one write: a write of its own costs as much as all the
+ * rest of a small command (bench/questions/miss.js), and several wait for each other on a connection without `noDelay`.
+ */
+export function corkForThisTurn(stream: { cork(): void; uncork(): void; readonly writableCorked?: number }): void {
+  if ((stream.writableCorked ?? 0) > 0) return
+  stream.cork()
+  process.nextTick(() => stream.uncork())
+}
+
 /** Why a value is no client that we can use, or undefined. */
 export function notAClient(value: unknown): string | undefined {
   if (typeof value !== 'object' || value === null) return 'it is no object'

@@ -5,7 +5,7 @@
 import type { Clock, Deadline } from '../cache/tiers.ts'
 import { TierError } from '../errors.ts'
 import { Breaker } from './breaker.ts'
-import type { RedisClient } from './redis-client.ts'
+import { corkForThisTurn, type RedisClient } from './redis-client.ts'
 
 export interface RedisLinkOptions {
   readonly client: RedisClient
@@ -32,7 +32,6 @@ export class RedisLink {
   #probed = 0
   #isStopped = false
   #hasConnected: boolean
-  #corked: RedisClient['stream']
   #roundTrips = { count: 0, totalMs: 0 }
 
   constructor(options: RedisLinkOptions) {
@@ -173,20 +172,9 @@ export class RedisLink {
     })
   }
 
-  /**
-   * What is sent before control goes back to the event loop leaves by one write: a write of its own costs as much as all
-   * the rest of a small command (bench/questions/miss.js).
-   */
   #together<T>(send: () => T): T {
     const { stream } = this.#client
-    if (typeof stream?.cork === 'function' && this.#corked !== stream) {
-      this.#corked = stream
-      stream.cork()
-      process.nextTick(() => {
-        this.#corked = undefined
-        stream.uncork()
-      })
-    }
+    if (typeof stream?.cork === 'function') corkForThisTurn(stream)
     return send()
   }
 

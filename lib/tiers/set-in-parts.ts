@@ -7,6 +7,7 @@
  * (`toWritable`). Their own scripts say something else there than they were made with, and so does this command. Who watches
  * the client's `sendCommand` sees a SET of nothing. Where anything stands between us and the client's own SET, that is called.
  */
+import { corkForThisTurn } from './redis-client.ts'
 
 /** What we rely on of a command. */
 interface Command {
@@ -63,11 +64,8 @@ export function setInParts(client: SettingClient): SetInParts {
     override toWritable(socket: Socket): string {
       const [key, , , px] = this.args
       const bytes = this.#parts.reduce((sum, part) => sum + part.byteLength, 0)
-      // Four writes that leave one by one would wait for each other on a connection without `noDelay`.
-      if (socket.writableCorked === 0) {
-        socket.cork()
-        process.nextTick(() => socket.uncork())
-      }
+      // RedisLink does so for its client, but knows neither a Cluster's connections nor what is sent again.
+      corkForThisTurn(socket)
       socket.write(`*5\r\n$3\r\nset\r\n${bulk(String(key))}$${bytes}\r\n`)
       for (const part of this.#parts) if (part.byteLength > 0) socket.write(part)
       return `\r\n${bulk('PX')}${bulk(String(px))}`
@@ -75,18 +73,16 @@ export function setInParts(client: SettingClient): SetInParts {
   }
 
   return (key, parts, px) => {
-    const { keyPrefix = '', showFriendlyErrorStack } = client.options as Options
+    const { keyPrefix = '', showFriendlyErrorStack } = client.options as {
+      keyPrefix?: unknown
+      showFriendlyErrorStack?: boolean
+    }
     if (client.set !== own.set || typeof keyPrefix !== 'string') return inOne(key, parts, px)
     const options: CommandOptions = { keyPrefix, replyEncoding: 'utf8' }
     if (showFriendlyErrorStack) options.errorStack = new Error()
     const command = new SetCommand(key, parts, px, options)
     return command.isAsMade ? (client.sendCommand?.(command as never) as Promise<unknown>) : inOne(key, parts, px)
   }
-}
-
-interface Options {
-  readonly keyPrefix?: unknown
-  readonly showFriendlyErrorStack?: boolean
 }
 
 /** The client's own SET, and the class of its commands; undefined where methods are wrapped, or work in another way. */

@@ -3,27 +3,13 @@
  */
 import { expect } from 'chai'
 import { Redis as IoRedis6 } from 'ioredis'
-import { Redis as IoRedis5 } from 'ioredis5'
-import { Redis as IoValkey } from 'iovalkey'
 import type { RegistryCacheOptions } from '../../lib/index.ts'
+import { type AnyClient, CLIENTS, type ClientMaker } from '../helpers/redis-clients.ts'
 import { type RedisServer, startRedis } from '../helpers/redis-server.ts'
 import { startProxy, type TcpProxy } from '../helpers/tcp-proxy.ts'
 import { until } from '../helpers/until.ts'
 import { type OneWorker, startOne } from './one-worker.ts'
 
-interface AnyClient {
-  readonly status: string
-  disconnect(): void
-  on(event: 'error', listener: () => void): unknown
-}
-type Options = Record<string, unknown>
-
-const CLIENTS: Record<string, (options: Options) => AnyClient> = {
-  'ioredis 5': (options) => new IoRedis5(options),
-  'ioredis 6 with RESP2': (options) => new IoRedis6({ protocol: 2, ...options }),
-  'ioredis 6 with RESP3': (options) => new IoRedis6({ protocol: 3, ...options }),
-  iovalkey: (options) => new IoValkey(options),
-}
 const TIMEOUT_MS = 300
 const SLACK_MS = 400
 
@@ -58,7 +44,7 @@ describe('the Redis clients that users bring', function () {
     for (const client of clients) client.disconnect()
   })
 
-  function connect(make: (options: Options) => AnyClient, options: Options = {}): AnyClient {
+  function connect(make: ClientMaker, options: Parameters<ClientMaker>[0] = {}): AnyClient {
     const client = make({ host: '127.0.0.1', port: proxy.port, ...options })
     client.on('error', () => {})
     clients.push(client)

@@ -4,25 +4,14 @@
  */
 import { expect } from 'chai'
 import { Redis as IoRedis6 } from 'ioredis'
-import { Redis as IoRedis5 } from 'ioredis5'
-import { Redis as IoValkey } from 'iovalkey'
 import { createRegistryCache } from '../../lib/index.ts'
 import { createFakeRedis } from '../../lib/testing/index.ts'
 import { type SetInParts, type SettingClient, setInParts } from '../../lib/tiers/set-in-parts.ts'
+import { type AnyClient, CLIENTS, type ClientMaker } from '../helpers/redis-clients.ts'
 import { type RedisServer, startRedis } from '../helpers/redis-server.ts'
 import { type ClusterSetup, startCluster } from '../helpers/redis-topologies.ts'
 import { startProxy, type TcpProxy } from '../helpers/tcp-proxy.ts'
 import { until } from '../helpers/until.ts'
-
-type Client = Pick<IoRedis6, 'on' | 'once' | 'disconnect' | 'status' | 'incr' | 'get' | 'set' | 'ping' | 'stream'>
-type Options = Record<string, unknown>
-
-const CLIENTS: Record<string, (options: Options) => Client> = {
-  'ioredis 5': (options) => new IoRedis5(options) as unknown as Client,
-  'ioredis 6 with RESP2': (options) => new IoRedis6({ protocol: 2, ...options }),
-  'ioredis 6 with RESP3': (options) => new IoRedis6({ protocol: 3, ...options }),
-  iovalkey: (options) => new IoValkey(options) as unknown as Client,
-}
 
 const EVERY_BYTE = Buffer.from(Array.from({ length: 256 }, (_, i) => i))
 const VALUES: Record<string, readonly Buffer[]> = {
@@ -37,7 +26,7 @@ describe('SET of a value in parts', function () {
   this.timeout(20_000)
   let redis: RedisServer
   let proxy: TcpProxy
-  let clients: Client[]
+  let clients: AnyClient[]
 
   before(async () => {
     redis = await startRedis()
@@ -60,7 +49,10 @@ describe('SET of a value in parts', function () {
     for (const client of clients) client.disconnect()
   })
 
-  function connect(make: (options: Options) => Client, options: Options = {}): { client: Client; set: SetInParts } {
+  function connect(
+    make: ClientMaker,
+    options: Parameters<ClientMaker>[0] = {},
+  ): { client: AnyClient; set: SetInParts } {
     const client = make({ host: '127.0.0.1', port: proxy.port, retryStrategy: () => 20, ...options })
     client.on('error', () => {})
     clients.push(client)

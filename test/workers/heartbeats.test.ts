@@ -2,9 +2,6 @@
  * The view of the fleet: who is there, by what each worker says of itself in Redis, and that saying so costs and breaks nothing.
  */
 import { expect } from 'chai'
-import { Redis } from 'ioredis'
-import { Redis as IoRedis5 } from 'ioredis5'
-import { Redis as IoValkey } from 'iovalkey'
 import {
   createRegistryCache,
   type RedisClient,
@@ -13,6 +10,7 @@ import {
 } from '../../lib/index.ts'
 import { createFakeClock, createFakeRedis } from '../../lib/testing/index.ts'
 import { settle } from '../helpers/fake-clock.ts'
+import { CLIENTS } from '../helpers/redis-clients.ts'
 import { type RedisServer, startRedis } from '../helpers/redis-server.ts'
 import { startCluster } from '../helpers/redis-topologies.ts'
 import { until } from '../helpers/until.ts'
@@ -157,14 +155,9 @@ describe('the view of the fleet', function () {
     expect(others.map(({ id, hits, pid, host }) => [id, hits, pid, host.length])).to.deep.equal([['forged', 0, 0, 256]])
   })
 
-  const clients: Record<string, (options: object) => unknown> = {
-    'ioredis 5': (options) => new IoRedis5({ port: redis.port, ...options }),
-    'ioredis 6 with RESP3': (options) => new Redis({ port: redis.port, protocol: 3, ...options }),
-    iovalkey: (options) => new IoValkey({ port: redis.port, ...options }),
-  }
-  for (const [name, connect] of Object.entries(clients)) {
+  for (const [name, connect] of Object.entries(CLIENTS)) {
     it(`is the same through ${name}, behind a key prefix`, async () => {
-      const made = [1, 2].map(() => connect({ keyPrefix: 'app:' }) as RedisClient)
+      const made = [1, 2].map(() => connect({ port: redis.port, keyPrefix: 'app:' }) as unknown as RedisClient)
       try {
         const [one, two] = made.map((client) => make({ redis: client }))
         if (!one || !two) throw new Error('there are two')
