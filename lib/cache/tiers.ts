@@ -58,6 +58,20 @@ export interface SharedLookup {
   readonly ttlMs: number
 }
 
+/** Whether the caller has the lock, and what was there then. */
+export interface Locked {
+  readonly held: boolean
+  readonly envelope: Buffer | undefined
+  readonly ttlMs: number
+}
+
+/** What was there, and whether anybody had the lock before. */
+export interface Watched {
+  readonly locked: boolean
+  readonly envelope: Buffer | undefined
+  readonly ttlMs: number
+}
+
 /**
  * L2 and the truth about epochs. Every method rejects with a TierError when the tier did not answer by the deadline, and
  * returns plain data otherwise. An error reply to one epoch is not an outage: it shows as `undefined` at its place.
@@ -97,13 +111,9 @@ export interface SharedTier {
     token: string,
     ttlMs: number,
     deadline: Deadline,
-  ): Promise<{ readonly held: boolean; readonly envelope: Buffer | undefined; readonly ttlMs: number }>
-  unlock(type: string, hash: string, stampsHash: string, token: string, deadline: Deadline): Promise<void>
+  ): Promise<Locked>
+  /** For the holder, while its lock lives. */
+  unlock(type: string, hash: string, stampsHash: string, deadline: Deadline): Promise<void>
   /** One look at an entry that another worker is computing. */
-  watch(
-    type: string,
-    hash: string,
-    stampsHash: string,
-    deadline: Deadline,
-  ): Promise<{ readonly envelope: Buffer | undefined; readonly ttlMs: number; readonly locked: boolean }>
+  watch(type: string, hash: string, stampsHash: string, deadline: Deadline): Promise<Watched>
 }

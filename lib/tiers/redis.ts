@@ -4,10 +4,11 @@
  * A client with `stringNumbers` gives every number as text.
  */
 import { randomInt } from 'node:crypto'
-import type { Deadline, Raise, SharedLookup, SharedTier } from '../cache/tiers.ts'
+import type { Deadline, Locked, Raise, SharedLookup, SharedTier, Watched } from '../cache/tiers.ts'
+import { Batches } from './batches.ts'
 import { ForeignKeys } from './foreign-keys.ts'
 import { channelOf, entryKey, epochKey, spaceOf } from './keys.ts'
-import { Lookups, type Send } from './lookups.ts'
+import { Locks } from './locks.ts'
 import { encodeCause } from './messages.ts'
 import type { Commands } from './redis-client.ts'
 import { RedisLink, type RedisLinkOptions } from './redis-link.ts'
@@ -23,6 +24,16 @@ export interface RedisTierOptions extends RedisLinkOptions {
   readonly inBackground: (work: Promise<unknown>, reason: string) => void
 }
 
+interface LookupItem {
+  readonly key: string
+  readonly tags: readonly string[]
+}
+
+/**
+ * The first entry of a reply waits for its last: 32 of 1 MB take 220 ms on loopback, nearly all of a deadline for each of
+ * them. Most of what sharing a command saves is saved by a few.
+ */
+const MOST_KEYS = 8
 const WEEK_SECONDS = 7 * 24 * 3600
 
 export class RedisTier implements SharedTier {
@@ -31,7 +42,8 @@ export class RedisTier implements SharedTier {
   readonly #link: RedisLink
   readonly #isCluster: boolean
   readonly #foreignKeys: ForeignKeys | undefined
-  readonly #lookups: Lookups
+  readonly #lookups: Batches<LookupItem, SharedLookup>
+  readonly #locks: Locks
   readonly #set: SetInParts
   /** Tags whose epoch was opened lately, so that its life was renewed. */
   #opened = new Map<string, number>()
@@ -47,7 +59,20 @@ export class RedisTier implements SharedTier {
       const [client, link, isCluster] = [this.#client, this.#link, this.#isCluster]
       this.#foreignKeys = new ForeignKeys({ ...options, client, link, isCluster, deadline })
     }
-    this.#lookups = new Lookups((...batch) => this.#sendLookups(...batch), options.redisTimeoutMs / 10)
+    // In Cluster keys live in different slots.
+    const bounds = { most: this.#isCluster ? 1 : MOST_KEYS, slackMs: options.redisTimeoutMs / 10 }
+    this.#lookups = new Batches((items, deadline) => this.#sendLookups(items, deadline), {
+      ...bounds,
+      defer: setImmediate,
+    })
+    this.#locks = new Locks({
+      ...options,
+      client: this.#client,
+      link: this.#link,
+      isCluster: this.#isCluster,
+      batches: { ...bounds, defer: process.nextTick },
+      fetch: (key) => this.#fetch(key),
+    })
     this.#set = setInParts(this.#client)
     defineScripts(options.client)
   }
@@ -106,10 +131,6 @@ export class RedisTier implements SharedTier {
     return epochKey(this.#options.prefix, tag)
   }
 
-  #lockKey(type: string, hash: string, stampsHash: string): string {
-    return `${this.entryKey(type, hash)}:@lock:${stampsHash}`
-  }
-
   #epochSeconds(): number {
     return Math.max(WEEK_SECONDS, Math.ceil((2 * this.#options.longestTtlMs()) / 1000))
   }
@@ -124,14 +145,12 @@ export class RedisTier implements SharedTier {
       )
       return { epochs, ...entry }
     }
-    return await this.#lookups.look(key, tags, deadline)
+    return await this.#lookups.ask({ key, tags }, deadline)
   }
 
-  async #sendLookups(
-    keys: readonly string[],
-    tags: readonly string[],
-    deadline: Deadline,
-  ): Promise<Awaited<ReturnType<Send>>> {
+  async #sendLookups(items: readonly LookupItem[], deadline: Deadline): Promise<SharedLookup[]> {
+    const keys = [...new Set(items.map(({ key }) => key))]
+    const tags = [...new Set(items.flatMap((item) => item.tags))]
     const epochKeys = tags.map((tag) => this.epochKey(tag))
     const [ttlsMs, values] = await this.#link.run('lookup', deadline, () =>
       // PTTL first: an entry replaced in between then gets too short a life, never too long a one.
@@ -141,7 +160,14 @@ export class RedisTier implements SharedTier {
       ]),
     )
     const epochs = await this.#openMissing(tags, values.slice(keys.length).map(toEpoch), deadline)
-    return { ttlsMs: ttlsMs.map(Number), envelopes: values, epochs }
+    return items.map((item) => {
+      const at = keys.indexOf(item.key)
+      return {
+        envelope: values[at] ?? undefined,
+        ttlMs: Number(ttlsMs[at]),
+        epochs: item.tags.map((tag) => epochs[tags.indexOf(tag)]),
+      }
+    })
   }
 
   async readEpochs(tags: readonly string[], deadline: Deadline): Promise<readonly (number | undefined)[]> {
@@ -267,49 +293,16 @@ export class RedisTier implements SharedTier {
     token: string,
     ttlMs: number,
     deadline: Deadline,
-  ): Promise<{ held: boolean; envelope: Buffer | undefined; ttlMs: number }> {
-    const key = this.#lockKey(type, hash, stampsHash)
-    const px = Math.max(1, Math.ceil(ttlMs))
-    let asked: Promise<unknown> | undefined
-    try {
-      return await this.#link.run('lock', deadline, async () => {
-        asked = this.#client.set(key, `${this.#options.workerId}:${token}`, 'PX', px, 'NX')
-        // One server answers in the order of asking; the nodes of a cluster know of no order between them.
-        if (this.#isCluster) await asked
-        const entry = this.entryKey(type, hash)
-        // Hardly ever is there anything, and EXISTS costs a part of what a look costs.
-        const [reply, count] = await Promise.all([asked, this.#client.exists(entry)])
-        const found = count > 0 ? await this.#fetch(entry) : { envelope: undefined, ttlMs: 0 }
-        return { held: reply !== null, ...found }
-      })
-    } catch (error) {
-      // Set after all, when nobody here waits for it any more: it would hold up the others for its whole life.
-      asked?.then(() => this.#client.registryCacheUnlock(key, `${this.#options.workerId}:${token}`)).catch(() => {})
-      throw error
-    }
+  ): Promise<Locked> {
+    return await this.#locks.take(this.entryKey(type, hash), stampsHash, token, ttlMs, deadline)
   }
 
-  async unlock(type: string, hash: string, stampsHash: string, token: string, deadline: Deadline): Promise<void> {
-    const key = this.#lockKey(type, hash, stampsHash)
-    await this.#link.run('unlock', deadline, () =>
-      this.#client.registryCacheUnlock(key, `${this.#options.workerId}:${token}`),
-    )
+  async unlock(type: string, hash: string, stampsHash: string, deadline: Deadline): Promise<void> {
+    await this.#locks.release(this.entryKey(type, hash), stampsHash, deadline)
   }
 
-  async watch(
-    type: string,
-    hash: string,
-    stampsHash: string,
-    deadline: Deadline,
-  ): Promise<{ envelope: Buffer | undefined; ttlMs: number; locked: boolean }> {
-    const [entry, locks] = await this.#link.run('watch', deadline, () =>
-      // The lock is looked at first: a lock that is gone by then has left its entry before.
-      Promise.all([
-        this.#client.exists(this.#lockKey(type, hash, stampsHash)),
-        this.#fetch(this.entryKey(type, hash)),
-      ]).then(([locks, entry]) => [entry, locks] as const),
-    )
-    return { ...entry, locked: locks > 0 }
+  async watch(type: string, hash: string, stampsHash: string, deadline: Deadline): Promise<Watched> {
+    return await this.#locks.watch(this.entryKey(type, hash), stampsHash, deadline)
   }
 }
 

@@ -101,6 +101,28 @@ describe('data errors in Redis', () => {
     expect(one.cache.stats().redisAvailable).to.equal(true)
   })
 
+  it('lets a lock that a user may not take harm none that is taken together with it', async () => {
+    const entries = `~mcpgw:registry:secrets:${'?'.repeat(32)}`
+    const rules = ['~mcpgw:registry:items*', entries, '~mcpgw:*@epoch', '~mcpgw:@worker*']
+    await redis.command('ACL', 'SETUSER', 'half', 'on', '>pw', '&*', '+@all', 'resetkeys', ...rules)
+    await one.stop()
+    client = redis.client({ username: 'half', password: 'pw' })
+    await start()
+    const release: (() => void)[] = []
+    const load = (value: string) => () => new Promise<string>((resolve) => release.push(() => resolve(value)))
+    const ids = [1, 2, 3]
+    const secret = one.cache.wrap('secrets', { id: 1 }, load('secret'))
+    const values = ids.map((id) => one.cache.wrap('items', { id }, load(`value ${id}`)))
+    await until(() => release.length === 4)
+    const locks = async (): Promise<string[]> => await redis.client().keys('*:@lock:*')
+    expect(await locks()).to.have.lengthOf(3)
+    for (const go of release) go()
+    expect(await Promise.all([secret, ...values])).to.deep.equal(['secret', 'value 1', 'value 2', 'value 3'])
+    await until(async () => (await locks()).length === 0)
+    expect(one.errors).to.include('ERR_REDIS_REPLY')
+    expect(one.cache.stats().redisAvailable).to.equal(true)
+  })
+
   it('drops the epoch of what it can not raise in a full Redis, and tells the others', async () => {
     await one.get('/items/k')
     const heard: string[] = []
