@@ -28,24 +28,19 @@
  */
 import type { Counters } from './counters.ts'
 import { type Content, decodeEntry, type Entry, encodeEntry, lifetimeMs, makeEntry, type Stamps } from './entry.ts'
-import { type Epochs, isSharedNumber, worst } from './epochs.ts'
+import { isSharedNumber, worst } from './epochs.ts'
 import type { Flights } from './flights.ts'
+import { Local, type LocalOptions } from './local.ts'
 import { before, type Questions } from './questions.ts'
 import type { Raises } from './raises.ts'
 import type { Missed, Reading, Stored, Wanted } from './reading.ts'
 import { ALL, typeTag } from './reading.ts'
-import type { Clock, Deadline, MemoryTier, SharedTier } from './tiers.ts'
+import type { Deadline, SharedTier } from './tiers.ts'
 
-export interface CacheOptions {
-  readonly clock: Clock
-  readonly memory: MemoryTier
-  readonly shared: SharedTier | undefined
-  readonly epochs: Epochs
+export interface CacheOptions extends LocalOptions {
   readonly raises: Raises
-  readonly questions: Questions | undefined
   readonly flights: Flights
   readonly counters: Counters
-  readonly whenRedisIsDown: 'serve-memory' | 'bypass'
   readonly redisTimeoutMs: number
   /** The types that depend on a type, itself not included, transitively. */
   readonly dependentsOf: (type: string) => readonly string[]
@@ -59,49 +54,47 @@ export class Cache {
   readonly options: CacheOptions
   /** Lookups on the wire, by key. */
   readonly #lookups = new Map<string, Promise<Reading | undefined>>()
-  /** Of the last miss of each type. */
-  readonly #stamps = new Map<string, Stamps>()
+  readonly #local: Local
 
   constructor(options: CacheOptions) {
     this.options = options
+    this.#local = new Local(options)
   }
 
   /** Step 1: the entry that may be served without asking anybody, fresh or not. No I/O. */
-  find(wanted: Wanted, nowMs: number = this.options.clock.monotonic()): Entry | undefined {
-    const entry = this.#inMemory(wanted, nowMs)
-    if (!entry) return undefined
-    return nowMs < entry.deleteAtMs && this.#isKnownCurrent(entry, wanted, nowMs) ? entry : undefined
+  find(wanted: Wanted, nowMs?: number): Entry | undefined {
+    return this.#local.find(wanted, nowMs)
   }
 
   /** Step 4 at once where there is no shared tier, so nothing to wait for. */
   readAlone(wanted: Wanted): Reading | undefined {
-    return this.options.shared === undefined ? this.#fromMemoryAlone(wanted) : undefined
+    return this.options.shared === undefined ? this.#local.readAlone(wanted) : undefined
   }
 
   /** Steps 2 to 4. Never rejects, and never takes longer than the deadline. */
   async read(wanted: Wanted, deadline: Deadline): Promise<Reading> {
     const { shared, clock } = this.options
     for (let attempt = 0; attempt < MAX_ATTEMPTS && clock.monotonic() < deadline.atMs; attempt++) {
-      if (!shared?.isUp()) return this.#fromMemoryAlone(wanted)
+      if (!shared?.isUp()) return this.#local.readAlone(wanted)
       const reading = await this.#readShared(shared, wanted, deadline)
       if (reading) return reading
     }
     // Raises that come faster than answers are no outage.
     const isLate = clock.monotonic() >= deadline.atMs
-    return shared?.isUp() && !isLate ? this.#missed(wanted, 'none') : this.#fromMemoryAlone(wanted)
+    return shared?.isUp() && !isLate ? this.#local.missed(wanted, 'none') : this.#local.readAlone(wanted)
   }
 
   /** Stamps for something that is stored as it is now; `reach` is `none` when it can not be found out what is current. */
   async stampsNow(wanted: Wanted, deadline: Deadline): Promise<Missed> {
     const { epochs, questions, shared } = this.options
     if (!shared?.isUp() || !questions) {
-      return this.#missed(wanted, this.#mayNotUseMemory(wanted) ? 'none' : 'memory', shared !== undefined)
+      return this.#local.missed(wanted, this.#local.mayNotUseMemory(wanted) ? 'none' : 'memory', shared !== undefined)
     }
-    const unknown = this.#unknown(wanted.tags, wanted.maxStalenessMs)
+    const unknown = this.#local.unknown(wanted.tags, wanted.maxStalenessMs)
     const asked = epochs.ask(wanted.tags, deadline)
     const answer = unknown.length > 0 ? await questions.ask(unknown, true, deadline) : 'verified'
     const isUntouched = asked.records.every((record, i) => record.raises === asked.raises[i])
-    return this.#missed(wanted, answer === 'verified' && isUntouched ? 'both' : 'none', answer === 'down')
+    return this.#local.missed(wanted, answer === 'verified' && isUntouched ? 'both' : 'none', answer === 'down')
   }
 
   /**
@@ -113,118 +106,37 @@ export class Cache {
     const { tags, epochs } = entry
     const isStrong = wanted.maxStalenessMs === 0
     const revealed = tags.filter((tag) => !wanted.tags.includes(tag))
-    const unknown = this.#unknown(revealed, wanted.maxStalenessMs)
+    const unknown = this.#local.unknown(revealed, wanted.maxStalenessMs)
     if (unknown.length > 0 && questions) {
       const answer = await questions.ask(unknown, this.#asksItself(wanted), deadline)
       const isDown = answer === 'down' && !isStrong && whenRedisIsDown === 'serve-memory'
       if (answer !== 'verified' && !isDown) return false
     }
-    return this.#isCurrent({ tags: revealed, epochs: revealed.map((tag) => epochs[tags.indexOf(tag)] ?? 0) }, [])
+    return this.#local.isCurrent({ tags: revealed, epochs: revealed.map((tag) => epochs[tags.indexOf(tag)] ?? 0) })
   }
 
   /** Whether a request for this is being computed, under the stamps that are known now. No I/O. */
   isFlying(wanted: Wanted): boolean {
-    const missed = this.#missed(wanted, 'both')
+    const missed = this.#local.missed(wanted, 'both')
     return this.options.flights.find(`${wanted.type}:${missed.hash}`, missed.stamps) !== undefined
   }
 
   /** Whether L1 has an entry that would be fresh if its epochs were verified. No I/O. */
   isInMemory(wanted: Wanted): boolean {
-    const entry = this.#inMemory(wanted)
+    const entry = this.#local.inMemory(wanted)
     return entry !== undefined && this.options.clock.monotonic() < entry.staleAtMs
   }
 
   /** The miss that this would be, by what is known now. No I/O. */
   missedAsKnown(wanted: Wanted): Missed {
-    return this.#missed(wanted, 'both')
+    return this.#local.missed(wanted, 'both')
   }
 
   // --- reading --------------------------------------------------------------------------------------------------
 
-  #inMemory(wanted: Wanted, nowMs?: number): Entry | undefined {
-    const { memory } = this.options
-    const entry = memory.get(wanted.type, wanted.hash, nowMs)
-    if (entry?.kind !== 'vary') return entry && this.#accepted(wanted, entry)
-    if (!wanted.variant || !this.#isCurrent(entry, wanted.tags)) return undefined
-    return this.#accepted(wanted, memory.get(wanted.type, wanted.variant(entry.vary)))
-  }
-
-  #accepted(wanted: Wanted, entry: Entry | undefined): Entry | undefined {
-    return entry === undefined || wanted.accepts === undefined || wanted.accepts(entry) ? entry : undefined
-  }
-
-  /** Every stamp equals its record, every tag of the request has one, and all are known. Asks ahead when half-way stale. */
-  #isKnownCurrent(entry: Entry, wanted: Wanted, nowMs: number): boolean {
-    const { epochs, shared, questions } = this.options
-    const { tags, maxStalenessMs } = wanted
-    for (let i = 0; i < entry.tags.length; i++) {
-      const record = epochs.record(entry.tags[i] as string)
-      if (record.epoch !== entry.epochs[i] || !epochs.isKnown(record, nowMs, maxStalenessMs)) return false
-      if (shared && nowMs - record.verifiedAtMs > maxStalenessMs / 2) questions?.askInBackground(record)
-    }
-    for (const tag of tags) if (!entry.tags.includes(tag)) return false
-    return true
-  }
-
-  #isCurrent(stamps: Stamps, tags: readonly string[]): boolean {
-    const { epochs } = this.options
-    return (
-      stamps.tags.every((tag, i) => epochs.record(tag).epoch === stamps.epochs[i]) &&
-      tags.every((tag) => stamps.tags.includes(tag))
-    )
-  }
-
   /** Strong readers, and those to whom a question may be too old that has been on the wire for a while. */
   #asksItself(wanted: Wanted): boolean {
     return wanted.maxStalenessMs < this.options.redisTimeoutMs
-  }
-
-  #unknown(tags: readonly string[], maxStalenessMs: number): string[] {
-    const { epochs, clock } = this.options
-    const nowMs = clock.monotonic()
-    return tags.filter((tag) => !epochs.isKnown(epochs.record(tag), nowMs, maxStalenessMs))
-  }
-
-  /** Without a shared tier, or while it is left alone. */
-  #fromMemoryAlone(wanted: Wanted): Reading {
-    if (this.#mayNotUseMemory(wanted)) return this.#missed(wanted, 'none', true)
-    const entry = this.#currentInMemory(wanted)
-    if (entry && this.options.clock.monotonic() < entry.staleAtMs) return { entry, tier: 'memory' }
-    return this.#missed(wanted, 'memory', this.options.shared !== undefined, entry)
-  }
-
-  /** While the shared tier is left alone, whether this reader can have nothing from memory either. */
-  #mayNotUseMemory(wanted: Wanted): boolean {
-    const { shared, whenRedisIsDown } = this.options
-    return shared !== undefined && (whenRedisIsDown === 'bypass' || wanted.maxStalenessMs === 0)
-  }
-
-  /** The hash of this reader's variant, as far as is known here by which headers the answers vary. */
-  #resolve(wanted: Wanted): string {
-    const base = wanted.variant && this.options.memory.peek(wanted.type, wanted.hash)
-    return base?.kind === 'vary' && this.isCurrent(base) ? (wanted.variant?.(base.vary) ?? wanted.hash) : wanted.hash
-  }
-
-  #missed(wanted: Wanted, reach: Missed['reach'], isDown = false, stale?: Entry): Missed {
-    const { epochs } = this.options
-    return {
-      hash: this.#resolve(wanted),
-      stamps: this.#stampsOf(wanted),
-      reach,
-      began: epochs.moment(),
-      stale,
-      isDown,
-    }
-  }
-
-  /** As they are now. Misses of one route in a row are mostly under the same numbers, and then their entries share the pairs. */
-  #stampsOf({ type, tags }: Wanted): Stamps {
-    const { epochs } = this.options
-    const last = this.#stamps.get(type)
-    if (last?.tags === tags && tags.every((tag, i) => epochs.record(tag).epoch === last.epochs[i])) return last
-    const stamps = { tags, epochs: tags.map((tag) => epochs.record(tag).epoch) }
-    this.#stamps.set(type, stamps)
-    return stamps
   }
 
   /** One attempt at steps 2 and 3. Undefined: something changed meanwhile, try again. */
@@ -232,22 +144,22 @@ export class Cache {
     const { clock, flights, epochs } = this.options
     const questions = this.options.questions as Questions // There is one wherever there is a shared tier.
     if (epochs.anyPending(wanted.tags) && !(await questions.told(wanted.tags, deadline))) {
-      return shared.isUp() ? this.#missed(wanted, 'none') : undefined
+      return shared.isUp() ? this.#local.missed(wanted, 'none') : undefined
     }
     const isStrong = wanted.maxStalenessMs === 0
-    const candidate = this.#inMemory(wanted)
+    const candidate = this.#local.inMemory(wanted)
     const isCandidate = candidate !== undefined && clock.monotonic() < candidate.staleAtMs
-    if (isCandidate || flights.has(`${wanted.type}:${this.#resolve(wanted)}`)) {
+    if (isCandidate || flights.has(`${wanted.type}:${this.#local.resolve(wanted)}`)) {
       // Step 2: only epochs. The answer is in memory already, or somebody is computing it.
       const tags = isCandidate ? [...new Set([...candidate.tags, ...wanted.tags])] : wanted.tags
-      const unknown = this.#unknown(tags, wanted.maxStalenessMs)
+      const unknown = this.#local.unknown(tags, wanted.maxStalenessMs)
       const answer = unknown.length > 0 ? await questions.ask(unknown, this.#asksItself(wanted), deadline) : 'verified'
-      if (answer === 'down') return this.#fromMemoryAlone(wanted)
+      if (answer === 'down') return this.#local.readAlone(wanted)
       if (answer === 'void') return undefined
-      if (answer !== 'verified') return this.#missed(wanted, 'none')
-      const entry = this.#currentInMemory(wanted)
+      if (answer !== 'verified') return this.#local.missed(wanted, 'none')
+      const entry = this.#local.current(wanted)
       if (entry && clock.monotonic() < entry.staleAtMs && isSubset(entry.tags, tags)) return { entry, tier: 'memory' }
-      const missed = this.#missed(wanted, 'both')
+      const missed = this.#local.missed(wanted, 'both')
       if (flights.find(`${wanted.type}:${missed.hash}`, missed.stamps)) return missed
     }
     if (isStrong || wanted.accepts || !epochs.isSubscribed) return await this.#lookUp(shared, wanted, deadline)
@@ -267,8 +179,8 @@ export class Cache {
       if (nowMs >= deadline.atMs) return undefined
       const lookedUp = reading && 'hash' in reading ? reading.hash : undefined
       const isSame =
-        lookedUp === this.#resolve(wanted) && this.#unknown(wanted.tags, wanted.maxStalenessMs).length === 0
-      if (isSame) return this.#missed(wanted, 'both', false, entry)
+        lookedUp === this.#local.resolve(wanted) && this.#local.unknown(wanted.tags, wanted.maxStalenessMs).length === 0
+      if (isSame) return this.#local.missed(wanted, 'both', false, entry)
     }
     const lookup = this.#lookUp(shared, wanted, deadline)
     if (first) return await lookup
@@ -283,14 +195,14 @@ export class Cache {
   /** Step 3: epochs and entry in one trip; a second one where the answer varies by headers that were not known here. */
   async #lookUp(shared: SharedTier, wanted: Wanted, deadline: Deadline): Promise<Reading | undefined> {
     const { epochs, counters } = this.options
-    let hash = this.#resolve(wanted)
+    let hash = this.#local.resolve(wanted)
     for (let trip = 0; trip < 3; trip++) {
       const question = epochs.ask(wanted.tags, deadline)
       const reply = await shared.lookup(wanted.type, hash, wanted.tags, deadline).catch(() => undefined)
-      if (!reply) return this.#fromMemoryAlone(wanted)
+      if (!reply) return this.#local.readAlone(wanted)
       const verdict = worst(epochs.settle(question, reply.epochs))
       if (verdict === 'void') return undefined
-      if (verdict !== 'verified') return this.#missed(wanted, 'none')
+      if (verdict !== 'verified') return this.#local.missed(wanted, 'none')
       const entry = await this.#take(wanted, hash, reply, question.sentAtMs, deadline)
       if (entry === 'again') return undefined
       if (entry?.kind === 'vary' && wanted.variant && hash === wanted.hash) {
@@ -302,9 +214,9 @@ export class Cache {
         return { entry, tier: 'redis' }
       }
       counters.redisMisses++
-      return this.#missed(wanted, 'both', false, entry?.kind === 'vary' ? undefined : entry)
+      return this.#local.missed(wanted, 'both', false, entry?.kind === 'vary' ? undefined : entry)
     }
-    return this.#missed(wanted, 'none')
+    return this.#local.missed(wanted, 'none')
   }
 
   /** Decodes, checks the stamps against the records, copies to L1 with what is left of its life. */
@@ -316,41 +228,34 @@ export class Cache {
     deadline: Deadline,
   ): Promise<Entry | undefined | 'again'> {
     const { clock, memory, questions, onError } = this.options
-    if (!reply.envelope) return this.#currentInMemory(wanted)
+    if (!reply.envelope) return this.#local.current(wanted)
     const decoded = decodeEntry(reply.envelope)
     if (!decoded)
       onError('ERR_ENTRY_CORRUPT', 'lookup', `the value of ${wanted.type}:${hash} is no entry of this version`)
     if (!decoded || reply.ttlMs <= 0) return undefined
     // Tags that only the answer revealed were not asked for yet.
     const revealed = decoded.stamps.tags.filter((tag) => !wanted.tags.includes(tag))
-    const unknown = this.#unknown(revealed, wanted.maxStalenessMs)
+    const unknown = this.#local.unknown(revealed, wanted.maxStalenessMs)
     if (unknown.length > 0 && questions) {
       const answer = await questions.ask(unknown, this.#asksItself(wanted), deadline)
       if (answer !== 'verified') return answer === 'void' ? 'again' : undefined
     }
-    if (!this.#isCurrent(decoded.stamps, wanted.tags)) return undefined
+    if (!this.#local.isCurrent(decoded.stamps, wanted.tags)) return undefined
     const nowMs = clock.monotonic()
     // Counted from when it was asked for: its way here is part of its life.
     const leftMs = Math.min(reply.ttlMs, lifetimeMs(decoded.content)) - (nowMs - sentAtMs)
     if (leftMs <= 0) return undefined
     const entry = makeEntry(decoded.content, decoded.stamps, nowMs, leftMs, wanted.origin)
-    if (entry.kind !== 'vary' && !this.#accepted(wanted, entry)) return undefined
+    if (entry.kind !== 'vary' && !this.#local.accepted(wanted, entry)) return undefined
     memory.set(wanted.type, hash, entry)
     return entry
-  }
-
-  /** The entry in L1 under the records as they are, fresh or not. */
-  #currentInMemory(wanted: Wanted): Entry | undefined {
-    const entry = this.#inMemory(wanted)
-    const isUsable = entry && this.options.clock.monotonic() < entry.deleteAtMs && this.#isCurrent(entry, wanted.tags)
-    return isUsable ? entry : undefined
   }
 
   // --- writing --------------------------------------------------------------------------------------------------
 
   /** The stamps that are still current: of a flight that began before an invalidation they are not. */
   isCurrent(stamps: Stamps): boolean {
-    return this.#isCurrent(stamps, [])
+    return this.#local.isCurrent(stamps)
   }
 
   /**

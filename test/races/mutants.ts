@@ -31,6 +31,17 @@ export const mutants: readonly Mutant[] = [
     scenarios: [],
   },
   {
+    name: 'a hit in memory does not compare its stamps',
+    patches: [
+      {
+        file: 'cache/local.ts',
+        replace: 'record.epoch !== entry.epochs[i] || !epochs.isKnown',
+        by: '!epochs.isKnown',
+      },
+    ],
+    scenarios: [],
+  },
+  {
     name: 'any flight of the key is joined',
     patches: [
       {
@@ -280,7 +291,11 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'the stamps in L2 are compared with nothing but their number of tags',
     patches: [
-      { file: cache, replace: '    if (!this.#isCurrent(decoded.stamps, wanted.tags)) return undefined\n', by: '' },
+      {
+        file: cache,
+        replace: '    if (!this.#local.isCurrent(decoded.stamps, wanted.tags)) return undefined\n',
+        by: '',
+      },
     ],
     scenarios: [],
   },
