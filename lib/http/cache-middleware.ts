@@ -2,7 +2,7 @@
  * START HERE: one request, top to bottom.
  *
  *   decide   which entry it asks for, or why the cache is left out         decision.ts
- *   find     in memory, nothing to ask: answer at once                     cache/cache.ts, respond.ts
+ *   find     in memory, nothing to ask: answer at once                     cache/local.ts, respond.ts
  *   read     in memory after asking Redis for epochs, or in Redis          cache/cache.ts
  *   wait     for another request that is computing it                      cache/flights.ts, cache/fleet.ts
  *   lead     run the handler, watch its answer, store it, tell the others  fill.ts, capture.ts, draft.ts, verdict.ts
