@@ -48,6 +48,7 @@ export class Fleet {
     const stampsHash = this.#hashOf(missed.stamps)
     const token = `${++this.#turns}`
     const endsAtMs = clock.monotonic() + this.#lockTtlMs
+    const done = this.#doneOf(shared, type, hash, stampsHash, token)
     const entryOf = (look: { envelope: Buffer | undefined; ttlMs: number }, sentAtMs: number, until: Deadline) =>
       // Counted from when it was asked for: its way here is part of its life.
       look.envelope && this.#take(wanted, missed, look.envelope, look.ttlMs - (clock.monotonic() - sentAtMs), until)
@@ -55,10 +56,9 @@ export class Fleet {
     const tryLock = async (until: Deadline): Promise<Turn | undefined> => {
       const sentAtMs = clock.monotonic()
       const look = await shared.lock(type, hash, stampsHash, token, this.#lockTtlMs, until)
-      const done = look.held ? this.#doneOf(shared, type, hash, stampsHash, sentAtMs + this.#lockTtlMs) : undefined
       const entry = await entryOf(look, sentAtMs, until)
-      if (entry === undefined) return done && { entry, done }
-      done?.()
+      if (entry === undefined) return look.held ? { entry, done } : undefined
+      if (look.held) done()
       return { entry }
     }
     try {
@@ -84,13 +84,11 @@ export class Fleet {
   }
 
   /** Apart from `turn`, or all that belongs to a request would live until the lock is gone. */
-  #doneOf(shared: SharedTier, type: string, hash: string, stampsHash: string, endsAtMs: number): Done {
+  #doneOf(shared: SharedTier, type: string, hash: string, stampsHash: string, token: string): Done {
     const unlock = async (stored: Promise<unknown> | undefined): Promise<void> => {
       // The lock goes after the entry is there, or those who wait for it would compute it again.
       if (stored) await stored.catch(nothing)
-      // By then it may be another worker's.
-      if (this.#cache.options.clock.monotonic() >= endsAtMs || !shared.isUp()) return
-      await shared.unlock(type, hash, stampsHash, this.#cache.deadline()).catch(nothing)
+      if (shared.isUp()) await shared.unlock(type, hash, stampsHash, token, this.#cache.deadline()).catch(nothing)
     }
     return (stored) => this.#cache.options.inBackground(unlock(stored), 'unlock')
   }

@@ -58,14 +58,14 @@ export interface SharedLookup {
   readonly ttlMs: number
 }
 
-/** Whether the caller has the lock, and what was there then. */
+/** Whether the caller has the lock, and the entry as it was then. */
 export interface Locked {
   readonly held: boolean
   readonly envelope: Buffer | undefined
   readonly ttlMs: number
 }
 
-/** What was there, and whether anybody had the lock before. */
+/** The entry, and whether anybody had the lock before. */
 export interface Watched {
   readonly locked: boolean
   readonly envelope: Buffer | undefined
@@ -112,8 +112,7 @@ export interface SharedTier {
     ttlMs: number,
     deadline: Deadline,
   ): Promise<Locked>
-  /** For the holder, while its lock lives. */
-  unlock(type: string, hash: string, stampsHash: string, deadline: Deadline): Promise<void>
+  unlock(type: string, hash: string, stampsHash: string, token: string, deadline: Deadline): Promise<void>
   /** One look at an entry that another worker is computing. */
   watch(type: string, hash: string, stampsHash: string, deadline: Deadline): Promise<Watched>
 }

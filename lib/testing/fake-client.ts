@@ -5,7 +5,7 @@
 import { EventEmitter } from 'node:events'
 import type { RedisClient } from '../tiers/redis-client.ts'
 import type { Bus } from './fake-bus.ts'
-import { FAKE_SCRIPTS, FAKE_SCRIPTS_OF_SEVERAL, type ScriptContext } from './fake-scripts.ts'
+import { FAKE_SCRIPTS, type ScriptContext } from './fake-scripts.ts'
 import type { FakeStore } from './fake-store.ts'
 
 export interface FakeClientOptions {
@@ -221,17 +221,14 @@ export class FakeRedisClient extends EventEmitter implements RedisClient {
 
   /** Runs no Lua: it knows the cache's scripts by their names. Throws for any other. */
   defineCommand(name: string, _definition: { readonly lua: string; readonly numberOfKeys?: number }): void {
-    const [script, scriptOfSeveral] = [FAKE_SCRIPTS[name], FAKE_SCRIPTS_OF_SEVERAL[name]]
-    if (!script && !scriptOfSeveral) throw new Error(`the fake Redis has no script ${name}`)
-    const run = (...all: (string | number | Buffer)[]): Reply =>
+    const script = FAKE_SCRIPTS[name]
+    if (!script) throw new Error(`the fake Redis has no script ${name}`)
+    const run = (key: string, ...args: (string | number | Buffer)[]): Reply =>
       this.#send((store) => {
         const { bus } = this.#server
         const publish = (channel: string, messages: readonly string[]): void => void bus.publish(channel, messages)
         const context: ScriptContext = { store, nowUs: () => this.#server.nowUs(), publish }
-        const texts = all.map(String)
-        const count = scriptOfSeveral ? Number(texts.shift()) : 1
-        const keys = texts.splice(0, count).map((key) => this.#prefix + key)
-        return scriptOfSeveral?.(context, keys, texts) ?? script?.(context, keys[0] as string, texts)
+        return script(context, this.#prefix + key, args.map(String))
       })
     Object.assign(this, {
       [`${name}Buffer`]: run,

@@ -12,7 +12,6 @@ export interface ScriptContext {
 }
 
 type Script = (context: ScriptContext, key: string, args: readonly string[]) => unknown
-type ScriptOfSeveral = (context: ScriptContext, keys: readonly string[], args: readonly string[]) => unknown
 
 const epochAt = (store: FakeStore, key: string): number => Number(store.get(key)?.toString() ?? 0) || 0
 
@@ -83,16 +82,8 @@ export const FAKE_SCRIPTS: Readonly<Record<string, Script>> = {
   },
 
   registryCacheLook: ({ store }, key) => [store.pttl(key), store.has(key) ? [...store.map(key)].flat() : []],
-}
 
-/** With the number of keys as their first argument. */
-export const FAKE_SCRIPTS_OF_SEVERAL: Readonly<Record<string, ScriptOfSeveral>> = {
-  registryCacheLock({ store }, keys, args) {
-    return keys.map((key, i) => {
-      const [px, token = ''] = args.slice(2 * i)
-      if (store.has(key)) return store.get(key)?.toString() === token ? 1 : 0
-      store.set(key, token, Number(px))
-      return 1
-    })
+  registryCacheUnlock({ store }, key, args) {
+    return store.get(key)?.toString() === args[0] && store.delete(key) ? 1 : 0
   },
 }

@@ -23,12 +23,13 @@ export interface RedisClient {
 /** The commands, as promises. Apart, since ioredis' overloads do not reduce to an interface that a caller could satisfy. */
 export interface RedisCommands {
   set(key: string, value: Buffer | string, px: 'PX', ms: number): Promise<unknown>
+  set(key: string, value: Buffer | string, px: 'PX', ms: number, nx: 'NX'): Promise<unknown>
   pttl(key: string): Promise<number>
   mgetBuffer(...keys: string[]): Promise<(Buffer | null)[]>
   mget(...keys: string[]): Promise<(string | null)[]>
   exists(...keys: string[]): Promise<number>
   unlink(...keys: string[]): Promise<number>
-  del(...keys: string[]): Promise<number>
+  del(key: string): Promise<number>
   zrange(key: string, first: number, last: number): Promise<string[]>
   zrem(key: string, ...members: string[]): Promise<number>
   scan(cursor: string, match: 'MATCH', pattern: string, count: 'COUNT', size: number): Promise<[string, string[]]>
@@ -48,7 +49,7 @@ export interface RedisScripts {
   registryCacheOpen(key: string, ...args: (string | number)[]): Promise<unknown>
   registryCacheReveal(key: string, ...args: (string | number)[]): Promise<unknown>
   registryCacheFetchBuffer(key: string): Promise<unknown>
-  registryCacheLock(count: number, ...keysAndArgs: (string | number)[]): Promise<(number | string)[]>
+  registryCacheUnlock(key: string, token: string): Promise<unknown>
   registryCacheBeat(key: string, seconds: number, ...fields: (string | number)[]): Promise<unknown>
   registryCacheJoin(key: string, workerId: string, seconds: number): Promise<unknown>
   registryCacheLook(key: string): Promise<unknown>

@@ -5,10 +5,10 @@
  */
 import { randomInt } from 'node:crypto'
 import type { Deadline, Locked, Raise, SharedLookup, SharedTier, Watched } from '../cache/tiers.ts'
-import { Batches } from './batches.ts'
 import { ForeignKeys } from './foreign-keys.ts'
 import { channelOf, entryKey, epochKey, spaceOf } from './keys.ts'
 import { Locks } from './locks.ts'
+import { Lookups, type Send } from './lookups.ts'
 import { encodeCause } from './messages.ts'
 import type { Commands } from './redis-client.ts'
 import { RedisLink, type RedisLinkOptions } from './redis-link.ts'
@@ -24,16 +24,6 @@ export interface RedisTierOptions extends RedisLinkOptions {
   readonly inBackground: (work: Promise<unknown>, reason: string) => void
 }
 
-interface LookupItem {
-  readonly key: string
-  readonly tags: readonly string[]
-}
-
-/**
- * The first entry of a reply waits for its last: 32 of 1 MB take 220 ms on loopback, nearly all of a deadline for each of
- * them. Most of what sharing a command saves is saved by a few.
- */
-const MOST_KEYS = 8
 const WEEK_SECONDS = 7 * 24 * 3600
 
 export class RedisTier implements SharedTier {
@@ -42,7 +32,7 @@ export class RedisTier implements SharedTier {
   readonly #link: RedisLink
   readonly #isCluster: boolean
   readonly #foreignKeys: ForeignKeys | undefined
-  readonly #lookups: Batches<LookupItem, SharedLookup>
+  readonly #lookups: Lookups
   readonly #locks: Locks
   readonly #set: SetInParts
   /** Tags whose epoch was opened lately, so that its life was renewed. */
@@ -59,18 +49,12 @@ export class RedisTier implements SharedTier {
       const [client, link, isCluster] = [this.#client, this.#link, this.#isCluster]
       this.#foreignKeys = new ForeignKeys({ ...options, client, link, isCluster, deadline })
     }
-    // In Cluster keys live in different slots.
-    const bounds = { most: this.#isCluster ? 1 : MOST_KEYS, slackMs: options.redisTimeoutMs / 10 }
-    this.#lookups = new Batches((items, deadline) => this.#sendLookups(items, deadline), {
-      ...bounds,
-      defer: setImmediate,
-    })
+    this.#lookups = new Lookups((...batch) => this.#sendLookups(...batch), options.redisTimeoutMs / 10)
     this.#locks = new Locks({
-      ...options,
       client: this.#client,
       link: this.#link,
       isCluster: this.#isCluster,
-      batches: { ...bounds, defer: process.nextTick },
+      workerId: options.workerId,
       fetch: (key) => this.#fetch(key),
     })
     this.#set = setInParts(this.#client)
@@ -145,12 +129,14 @@ export class RedisTier implements SharedTier {
       )
       return { epochs, ...entry }
     }
-    return await this.#lookups.ask({ key, tags }, deadline)
+    return await this.#lookups.look(key, tags, deadline)
   }
 
-  async #sendLookups(items: readonly LookupItem[], deadline: Deadline): Promise<SharedLookup[]> {
-    const keys = [...new Set(items.map(({ key }) => key))]
-    const tags = [...new Set(items.flatMap((item) => item.tags))]
+  async #sendLookups(
+    keys: readonly string[],
+    tags: readonly string[],
+    deadline: Deadline,
+  ): Promise<Awaited<ReturnType<Send>>> {
     const epochKeys = tags.map((tag) => this.epochKey(tag))
     const [ttlsMs, values] = await this.#link.run('lookup', deadline, () =>
       // PTTL first: an entry replaced in between then gets too short a life, never too long a one.
@@ -160,14 +146,7 @@ export class RedisTier implements SharedTier {
       ]),
     )
     const epochs = await this.#openMissing(tags, values.slice(keys.length).map(toEpoch), deadline)
-    return items.map((item) => {
-      const at = keys.indexOf(item.key)
-      return {
-        envelope: values[at] ?? undefined,
-        ttlMs: Number(ttlsMs[at]),
-        epochs: item.tags.map((tag) => epochs[tags.indexOf(tag)]),
-      }
-    })
+    return { ttlsMs: ttlsMs.map(Number), envelopes: values, epochs }
   }
 
   async readEpochs(tags: readonly string[], deadline: Deadline): Promise<readonly (number | undefined)[]> {
@@ -297,8 +276,8 @@ export class RedisTier implements SharedTier {
     return await this.#locks.take(this.entryKey(type, hash), stampsHash, token, ttlMs, deadline)
   }
 
-  async unlock(type: string, hash: string, stampsHash: string, deadline: Deadline): Promise<void> {
-    await this.#locks.release(this.entryKey(type, hash), stampsHash, deadline)
+  async unlock(type: string, hash: string, stampsHash: string, token: string, deadline: Deadline): Promise<void> {
+    await this.#locks.release(this.entryKey(type, hash), stampsHash, token, deadline)
   }
 
   async watch(type: string, hash: string, stampsHash: string, deadline: Deadline): Promise<Watched> {

@@ -1,7 +1,6 @@
 /*
- * The Lua scripts: one key each, or several keys of one kind, which on Redis Cluster are one as well; so they run there, on
- * Sentinel and on Valkey as they are. Numbers are formatted with string.format('%.0f'): Lua's `..` keeps 14 digits, and
- * epochs are microseconds since 1970.
+ * The Lua scripts: one key each, so they run on Redis Cluster, Sentinel and Valkey as they are. Numbers are formatted
+ * with string.format('%.0f'): Lua's `..` keeps 14 digits, and epochs are microseconds since 1970.
  */
 import type { RedisClient } from './redis-client.ts'
 
@@ -77,21 +76,11 @@ return redis.call('EXPIRE', KEYS[1], ARGV[2])`,
 
   /** What is left of a worker's life, and what it said, of one moment: as a flat list, whichever protocol the client speaks. */
   registryCacheLook: `return {redis.call('PTTL', KEYS[1]), redis.call('HGETALL', KEYS[1])}`,
-} as const
 
-/** Their first argument is the number of keys. */
-const SCRIPTS_OF_SEVERAL = {
-  /** ARGV: milliseconds to live and token, for each lock. Returns 1 for those that are the caller's, also if they were before. */
-  registryCacheLock: `local held = {}
-for i, key in ipairs(KEYS) do
-  local token = ARGV[2 * i]
-  local isSet = redis.call('SET', key, token, 'PX', ARGV[2 * i - 1], 'NX')
-  held[i] = (isSet or redis.call('GET', key) == token) and 1 or 0
-end
-return held`,
+  registryCacheUnlock: `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0`,
 } as const
 
 export function defineScripts(client: RedisClient): void {
   for (const [name, lua] of Object.entries(SCRIPTS)) client.defineCommand(name, { numberOfKeys: 1, lua })
-  for (const [name, lua] of Object.entries(SCRIPTS_OF_SEVERAL)) client.defineCommand(name, { lua })
 }

@@ -147,13 +147,13 @@ export class ModelStore {
 
   lock(key: string, token: string, ttlMs: number): boolean {
     if (this.isFull) throw new Error('OOM command not allowed')
-    if (this.isLocked(key)) return this.#locks.get(key)?.token === token
+    if (this.isLocked(key)) return false
     this.#locks.set(key, { token, endsAtMs: this.#clock.monotonic() + ttlMs })
     return true
   }
 
-  unlock(key: string): void {
-    this.#locks.delete(key)
+  unlock(key: string, token: string): void {
+    if (this.#locks.get(key)?.token === token) this.#locks.delete(key)
   }
 
   isLocked(key: string): boolean {

@@ -191,9 +191,10 @@ export class ModelTier implements SharedTier {
     }))
   }
 
-  async unlock(type: string, hash: string, stampsHash: string, deadline: Deadline): Promise<void> {
-    const { store } = this.#options
-    await this.#request('unlock', deadline, false, () => store.unlock(`${type}:${hash}:${stampsHash}`))
+  async unlock(type: string, hash: string, stampsHash: string, token: string, deadline: Deadline): Promise<void> {
+    const { store, worker } = this.#options
+    const key = `${type}:${hash}:${stampsHash}`
+    await this.#request('unlock', deadline, false, () => store.unlock(key, `${worker}:${token}`))
   }
 
   async watch(

@@ -1,50 +1,33 @@
-/* What is asked for together: whose time it takes, and what a Redis that answers nothing costs. Time is a fake clock's. */
+/* Lookups that leave together: whose time they take, and what a Redis that answers nothing costs. Time is a fake clock's. */
 import { expect } from 'chai'
 import type { Cache } from '../../lib/cache/cache.ts'
 import { encodeEntry } from '../../lib/cache/entry.ts'
 import { Fleet } from '../../lib/cache/fleet.ts'
 import type { Missed, Wanted } from '../../lib/cache/reading.ts'
 import type { Deadline } from '../../lib/cache/tiers.ts'
-import { TierError } from '../../lib/errors.ts'
 import { createRegistryCache, type RegistryCache } from '../../lib/index.ts'
 import { createFakeRedis, type FakeRedis } from '../../lib/testing/index.ts'
-import { Batches, type Send } from '../../lib/tiers/batches.ts'
+import { Lookups, type Send } from '../../lib/tiers/lookups.ts'
 import { createFakeClock, type FakeClock, settle } from '../helpers/fake-clock.ts'
 
 const SLACK_MS = 25
 
-describe('questions of one turn', () => {
-  interface Item {
-    readonly key: string
-  }
+describe('lookups of one turn', () => {
   interface Sent {
     readonly keys: readonly string[]
     readonly deadline: Deadline
   }
 
-  let sent: Sent[]
-  let refused: string | undefined
-
-  beforeEach(() => {
-    sent = []
-    refused = undefined
-  })
-
-  function batches(most = 8): Batches<Item, string> {
-    const send: Send<Item, string> = async (items, deadline) => {
-      const keys = items.map(({ key }) => key)
-      sent.push({ keys, deadline })
-      if (refused !== undefined && keys.includes(refused)) throw new TierError('ERR_REDIS_REPLY', 'ask', 'NOPERM')
-      return keys.map((key) => `reply to ${key}`)
-    }
-    return new Batches(send, { most, slackMs: SLACK_MS, defer: setImmediate })
-  }
-
-  /** Readers with so much time left ask in one turn: what was sent. */
+  /** Readers with so much time left ask in one turn: what was sent, and the keys that shared a trip with each of them. */
   async function ask(...deadlinesMs: number[]): Promise<Sent[]> {
-    const together = batches()
-    const asked = deadlinesMs.map((atMs, i) => together.ask({ key: `key ${i}` }, { atMs, recovering: false }))
-    for (const [i, reply] of (await Promise.all(asked)).entries()) expect(reply).to.equal(`reply to key ${i}`)
+    const sent: Sent[] = []
+    const send: Send = async (keys, tags, deadline) => {
+      sent.push({ keys, deadline })
+      return { ttlsMs: keys.map(() => 1), envelopes: keys.map((key) => Buffer.from(key)), epochs: tags.map(() => 1) }
+    }
+    const lookups = new Lookups(send, SLACK_MS)
+    const asked = deadlinesMs.map((atMs, i) => lookups.look(`key ${i}`, ['t'], { atMs, recovering: false }))
+    for (const [i, found] of (await Promise.all(asked)).entries()) expect(String(found.envelope)).to.equal(`key ${i}`)
     return sent
   }
 
@@ -68,33 +51,6 @@ describe('questions of one turn', () => {
         expect(ownMs - deadline.atMs, key).to.be.within(0, SLACK_MS)
       }
     }
-  })
-
-  it('about one key are one key of a trip, each with a reply of its own', async () => {
-    const together = batches(2)
-    const keys = ['a', 'b', 'a', 'b', 'c', 'a']
-    const replies = await Promise.all(keys.map((key) => together.ask({ key }, { atMs: 250, recovering: false })))
-    expect(replies).to.deep.equal(keys.map((key) => `reply to ${key}`))
-    expect(sent.map((trip) => trip.keys)).to.deep.equal([
-      ['a', 'b', 'a', 'b'],
-      ['c', 'a'],
-    ])
-  })
-
-  it('are asked one by one where one of them is refused, so that no other is', async () => {
-    const together = batches()
-    refused = 'b'
-    const asked = ['a', 'b', 'c'].map((key) => together.ask({ key }, { atMs: 250, recovering: false }))
-    const replies = await Promise.allSettled(asked)
-    expect(replies.map(({ status }) => status)).to.deep.equal(['fulfilled', 'rejected', 'fulfilled'])
-    expect(sent.map((trip) => trip.keys)).to.deep.equal([['a', 'b', 'c'], ['a'], ['b'], ['c']])
-  })
-
-  it('leave at once where each goes alone', async () => {
-    const together = batches(1)
-    const asked = ['a', 'b'].map((key) => together.ask({ key }, { atMs: 250, recovering: false }))
-    expect(sent.map((trip) => trip.keys)).to.deep.equal([['a'], ['b']])
-    expect(await Promise.all(asked)).to.deep.equal(['reply to a', 'reply to b'])
   })
 })
 
