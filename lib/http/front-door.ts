@@ -15,6 +15,7 @@ import type { Compressor } from './compress.ts'
 import type { Decider, Decision } from './decision.ts'
 import { type CacheRequest, type CacheResponse, isOver } from './exchange.ts'
 import type { Hit } from './hit.ts'
+import { respondWithReadyHead } from './ready-head.ts'
 import type { Target } from './request-key.ts'
 import { type Form, HIT, identityOf, makeForm, type Outcome, respond, STALE } from './respond.ts'
 import type { RouteOptions } from './route-options.ts'
@@ -82,7 +83,23 @@ export class FrontDoor {
     const toApp = app as RequestListener
     return (req, res) => {
       const known = req.method === 'GET' || req.method === 'HEAD' ? this.#urls.get(urlOf(req)) : undefined
-      if (known?.target === undefined || !this.#serve(req, res, known.front, known.target, toApp)) toApp(req, res)
+      if (known?.target === undefined || !this.#tryToServe(req, res, known.front, known.target, toApp)) toApp(req, res)
+    }
+  }
+
+  /** What is thrown here would end the process: nobody is above us. */
+  #tryToServe(
+    req: IncomingMessage,
+    res: ServerResponse,
+    front: FrontRoute,
+    target: Target,
+    app: RequestListener,
+  ): boolean {
+    try {
+      return this.#serve(req, res, front, target, app)
+    } catch (cause) {
+      front.onDefect(cause)
+      return isOver(res)
     }
   }
 
@@ -127,7 +144,7 @@ export class FrontDoor {
     }
     const values = valuesOf(req, names)
     if (heads.forms.has(values) || heads.forms.size >= MAX_HEADS || values.length > MAX_VALUES_LENGTH) return
-    const headBytes = headers.reduce((sum, [name, value]) => sum + 2 * (name.length + String(value).length) + 32, 300)
+    const headBytes = headers.reduce((sum, [name, value]) => sum + 3 * (name.length + String(value).length) + 40, 600)
     this.#onGrown(front.route.type, entry, headBytes + 2 * values.length)
     heads.forms.set(values, makeForm(entry.body, headers, identityOf(entry).etag, undefined))
   }
@@ -177,7 +194,11 @@ export class FrontDoor {
     if (coded instanceof Promise) return false
     const chosen = coded ? this.#codedForm(heads, form, coded, valuesOf(req, heads.names)) : form
     const nowMs = this.#cache.options.clock.monotonic()
-    const sent = respond(req, res, entry, outcome, nowMs, this.#headers, chosen)
+    const bytes = respondWithReadyHead(req, res, entry, chosen, outcome, nowMs, this.#headers)
+    const sent =
+      bytes === undefined
+        ? respond(req, res, entry, outcome, nowMs, this.#headers, chosen)
+        : { status: entry.status, bytes }
     const { hash } = decision.wanted
     front.onHit({ req, hash, entry, tier: 'memory', outcome, sent, startedAtMs, via: 'front' })
     return true
@@ -229,7 +250,9 @@ function headOf(res: CacheResponse, given: Entry['headers']): [string, HeaderVal
   for (const [name, value] of given) head.set(name.toLowerCase(), [name, value])
   for (const name of (res as CacheResponse & { getRawHeaderNames(): string[] }).getRawHeaderNames()) {
     const value = res.getHeader(name)
-    if (value !== undefined) head.set(name.toLowerCase(), [name, typeof value === 'number' ? String(value) : value])
+    if (value === undefined) continue
+    // A list is the application's own, which may change it.
+    head.set(name.toLowerCase(), [name, Array.isArray(value) ? [...value] : String(value)])
   }
   return [...head.values()]
 }

@@ -32,6 +32,9 @@ export interface Form {
   head: OutgoingHttpHeaders
   /** The same of a 304, once one was asked for. */
   bare: OutgoingHttpHeaders | undefined
+  /** The same as it is written, for a server that keeps connections for so long (ready-head.ts). */
+  ready: string | undefined
+  readyKeepAliveMs: number
   second: number
   outcome: Outcome | undefined
 }
@@ -42,7 +45,18 @@ export function makeForm(
   etag: string | undefined,
   coding: string | undefined,
 ): Form {
-  return { coding, body, headers, etag, head: {}, bare: undefined, second: -1, outcome: undefined }
+  return {
+    coding,
+    body,
+    headers,
+    etag,
+    head: {},
+    bare: undefined,
+    ready: undefined,
+    readyKeepAliveMs: 0,
+    second: -1,
+    outcome: undefined,
+  }
 }
 
 /** What is kept on an entry for its replay. */
@@ -124,7 +138,14 @@ function headerOf(entry: Entry, wanted: string): HeaderValue | undefined {
   return undefined
 }
 
-function headOf(entry: Entry, form: Form, outcome: Outcome, nowMs: number, headers: boolean): OutgoingHttpHeaders {
+/** The head of an answer from this entry, in this form; the same object again within one second. */
+export function headOf(
+  entry: Entry,
+  form: Form,
+  outcome: Outcome,
+  nowMs: number,
+  headers: boolean,
+): OutgoingHttpHeaders {
   const age = Math.floor(ageMs(entry, nowMs) / 1000)
   const ttl = Math.ceil((entry.staleAtMs - nowMs) / 1000)
   const second = age * 4096 + (ttl & 4095)
@@ -144,6 +165,7 @@ function headOf(entry: Entry, form: Form, outcome: Outcome, nowMs: number, heade
   }
   form.head = head
   form.bare = undefined
+  form.ready = undefined
   form.second = second
   form.outcome = outcome
   return head

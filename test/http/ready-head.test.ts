@@ -1,0 +1,289 @@
+/*
+ * Hits at the front door with a head that was made before: the same bytes as node:http would make, and a response that is left as it
+ * leaves one. Wherever that could not be so, node:http makes the head.
+ */
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
+import { connect } from 'node:net'
+import { expect } from 'chai'
+import express from 'express'
+import { createRegistryCache, type RegistryCache } from '../../lib/index.ts'
+import { createFakeClock, type FakeClock } from '../helpers/fake-clock.ts'
+import { type Listening, listen } from '../helpers/http.ts'
+import { until } from '../helpers/until.ts'
+
+const LIST = Array.from({ length: 50 }, (_, i) => ({ id: i, name: `tool ${i} é` }))
+const MANY = Array.from({ length: 400 }, () => LIST)
+
+interface Ended {
+  /** node:http notes a length that it has written itself. */
+  readonly head: 'ready' | 'made'
+  readonly state: readonly [headersSent: boolean, writableEnded: boolean, writableFinished: boolean, message: string]
+}
+
+type Around = (req: IncomingMessage, res: ServerResponse, front: RequestListener) => void
+
+const get = (path: string, ...headers: string[]): string =>
+  `GET ${path} HTTP/1.1\r\n${['Host: a.example', ...headers].join('\r\n')}\r\n\r\n`
+
+describe('a head that is ready', () => {
+  let clock: FakeClock
+  let cache: RegistryCache
+  let served: Listening
+  let ended: Ended[]
+  let closed: number
+
+  async function serve(around: Around = (req, res, front) => front(req, res), options: object = {}): Promise<void> {
+    clock = createFakeClock()
+    cache = createRegistryCache({ clock })
+    const app = express()
+    const cached = cache.middleware({ type: 'tools', scope: 'public', front: true })
+    app.get('/tools', cached, (_req, res) => {
+      res.set('Content-Disposition', 'inline; filename="é"').json(LIST)
+    })
+    app.get('/many', cached, (_req, res) => {
+      res.json(MANY)
+    })
+    app.get('/links', cached, (_req, res) => {
+      res.setHeader('Link', ['<a>; rel=a', '<b>; rel=b'])
+      res.json(LIST)
+    })
+    app.get('/undated', cached, (_req, res) => {
+      res.sendDate = false
+      res.json(LIST)
+    })
+    app.get('/other', (_req, res) => {
+      res.json('other')
+    })
+    const front = cache.front(app)
+    const server = createServer(options, (req, res) => {
+      res.on('finish', () => {
+        const { headersSent, writableEnded, writableFinished, statusMessage } = res
+        const head = (res as unknown as { _contentLength: unknown })._contentLength === null ? 'ready' : 'made'
+        ended.push({ head, state: [headersSent, writableEnded, writableFinished, statusMessage] })
+      })
+      res.on('close', () => closed++)
+      around(req, res, front)
+    })
+    served = await listen(server)
+    for (const path of ['/tools', '/many', '/links', '/undated']) await ask(get(path), get(path, 'Connection: close'))
+    ended = []
+    closed = 0
+  }
+
+  beforeEach(() => {
+    ended = []
+    closed = 0
+  })
+
+  afterEach(async () => {
+    await served.close()
+    await cache.stop()
+  })
+
+  /** All that the server says on one connection to these requests, sent at once, until it closes it. */
+  async function ask(...requests: string[]): Promise<Buffer> {
+    const socket = connect(served.port, '127.0.0.1')
+    const chunks: Buffer[] = []
+    socket.on('data', (chunk) => chunks.push(chunk))
+    socket.write(requests.join(''))
+    await once(socket, 'close')
+    return Buffer.concat(chunks)
+  }
+
+  /** The answers in what was said, every one of which says its length. */
+  function answersOf(said: Buffer): string[] {
+    const answers: string[] = []
+    for (let rest = said; rest.byteLength > 0; ) {
+      const bodyAt = rest.indexOf('\r\n\r\n') + 4
+      const length = Number(/^content-length: (\d+)/im.exec(rest.toString('latin1', 0, bodyAt))?.[1])
+      answers.push(rest.toString('latin1', 0, bodyAt + length))
+      rest = rest.subarray(bodyAt + length)
+    }
+    return answers
+  }
+
+  const heads = (): string[] => ended.map(({ head }) => head)
+  const bodyOf = (answer: string): string => answer.slice(answer.indexOf('\r\n\r\n') + 4)
+  const latin1 = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('latin1')
+  /** Matches nothing, so the answer is the whole one; but node:http makes its head. */
+  const CONDITION = 'If-None-Match: "another"'
+
+  for (const keepAliveTimeout of [5_000, 120_999, 0]) {
+    it(`has the bytes that node:http makes, with a keepAliveTimeout of ${keepAliveTimeout} ms`, async () => {
+      await serve(undefined, { keepAliveTimeout })
+      const said = await ask(get('/tools'), get('/tools', CONDITION), get('/tools'), get('/tools', 'Connection: close'))
+      const [ready = '', made, again] = answersOf(said)
+      expect(heads()).to.deep.equal(['ready', 'made', 'ready', 'made'])
+      expect(ready).to.match(/^HTTP\/1\.1 200 OK\r\n/)
+      expect(ready).to.match(/\r\nX-Cache: HIT\r\n/)
+      expect(ready).to.match(/\r\nContent-Disposition: inline; filename="\xe9"\r\n/)
+      expect(ready).to.equal(made)
+      expect(again).to.equal(made)
+      expect(bodyOf(ready)).to.equal(latin1(LIST))
+    })
+  }
+
+  it('says the age of each second', async () => {
+    await serve()
+    const ages: (string | undefined)[] = []
+    for (let n = 0; n < 3; n++) {
+      const [ready = '', made = ''] = answersOf(await ask(get('/tools'), get('/tools', CONDITION, 'Connection: close')))
+      ages.push(/\r\nAge: (\d+)\r\n/.exec(ready)?.[1])
+      expect(/Cache-Status: .*/.exec(ready)?.[0]).to.equal(/Cache-Status: .*/.exec(made)?.[0])
+      clock.advance(1_000)
+    }
+    expect(ages).to.deep.equal(['0', '1', '2'])
+  })
+
+  it('is that of the server: two may keep connections for different times', async () => {
+    await serve(undefined, { keepAliveTimeout: 9_000 })
+    const first = served
+    const listener = first.server.listeners('request')[0] as RequestListener
+    const other = await listen(createServer({ keepAliveTimeout: 3_000 }, listener))
+    for (const [server, seconds] of [
+      [first, '9'],
+      [other, '3'],
+      [first, '9'],
+    ] as const) {
+      served = server
+      const [answer = ''] = answersOf(await ask(get('/tools'), get('/tools', 'Connection: close')))
+      expect(/Keep-Alive: timeout=(\d)/.exec(answer)?.[1]).to.equal(seconds)
+    }
+    served = first
+    await other.close()
+    expect(heads().filter((head) => head === 'ready')).to.have.lengthOf(3)
+  })
+
+  it('leaves the response as one whose head node:http has made', async () => {
+    await serve()
+    await ask(get('/tools'), get('/tools', CONDITION), get('/tools', 'Connection: close'))
+    await until(() => closed === 3)
+    expect(heads()).to.deep.equal(['ready', 'made', 'made'])
+    for (const { state } of ended) expect(state).to.deep.equal([true, true, true, 'OK'])
+  })
+
+  it('keeps its place among pipelined requests, of whatever kind', async () => {
+    await serve()
+    const paths = ['/tools', '/other', '/many', '/tools', '/other', '/tools', '/many']
+    const said = await ask(...paths.map((path) => get(path)), get('/tools', 'Connection: close'))
+    const of: Record<string, string> = { '/tools': latin1(LIST), '/other': '"other"', '/many': latin1(MANY) }
+    expect(answersOf(said).map(bodyOf)).to.deep.equal([...paths, '/tools'].map((path) => of[path]))
+    expect(heads().filter((head) => head === 'ready')).to.have.lengthOf(5)
+  })
+
+  it('goes to a slow reader, and to none that has gone', async () => {
+    await serve()
+    for (let n = 0; n < 10; n++) {
+      const before = closed
+      const socket = connect(served.port, '127.0.0.1')
+      socket.pause()
+      socket.write(get('/many').repeat(20))
+      await until(() => ended.length > 0)
+      ended = []
+      socket.resetAndDestroy()
+      await until(() => closed > before)
+    }
+    const slow = connect(served.port, '127.0.0.1')
+    slow.pause()
+    slow.write(get('/many').repeat(20) + get('/many', 'Connection: close'))
+    await until(() => ended.length > 0)
+    let bytes = 0
+    slow.on('data', (chunk) => {
+      bytes += chunk.byteLength
+    })
+    slow.resume()
+    await once(slow, 'close')
+    expect(bytes).to.be.greaterThan(21 * Buffer.byteLength(JSON.stringify(MANY)))
+  })
+
+  it('is made by the application where the door fails', async () => {
+    let isFailing = false
+    await serve((req, res, front) => {
+      const { writeHead } = res
+      if (isFailing) {
+        res.writeHead = function failing(this: ServerResponse): never {
+          res.writeHead = writeHead
+          throw new Error('a hook')
+        } as typeof writeHead
+      }
+      front(req, res)
+    })
+    const errors: string[] = []
+    cache.on('error', ({ code }) => errors.push(code))
+    isFailing = true
+    const [answer = ''] = answersOf(await ask(get('/tools', 'Connection: close')))
+    expect(answer).to.match(/^HTTP\/1\.1 200 OK\r\n/)
+    expect(bodyOf(answer)).to.equal(latin1(LIST))
+    expect(errors).to.have.lengthOf(1)
+  })
+
+  describe('is left to node:http', () => {
+    const others: [name: string, request: string, around?: Around][] = [
+      ['where the connection is to close', get('/tools', 'Connection: close')],
+      ['over HTTP/1.0', 'GET /tools HTTP/1.0\r\nHost: a.example\r\n\r\n'],
+      ['for HEAD', 'HEAD /tools HTTP/1.1\r\nHost: a.example\r\n\r\n'],
+      ['for a condition', get('/tools', CONDITION)],
+      ['for several lines of one name', get('/links')],
+      ['where there is no Date to replay', get('/undated')],
+      ['where a header is set already', get('/tools'), (_req, res) => res.setHeader('X-Before', 'b')],
+      [
+        'where a status is set already',
+        get('/tools'),
+        (_req, res) => {
+          res.statusMessage = 'Fine'
+        },
+      ],
+      ['where the connection is not to be named', get('/tools'), (_req, res) => res.removeHeader('Connection')],
+      [
+        'where somebody watches writeHead',
+        get('/tools'),
+        (_req, res) => {
+          const { writeHead } = res
+          res.writeHead = function watched(this: ServerResponse, ...args: unknown[]) {
+            res.setHeader('X-Watched', 'w')
+            return writeHead.apply(this, args as never)
+          } as typeof writeHead
+        },
+      ],
+      [
+        'where somebody watches end',
+        get('/tools'),
+        (_req, res) => {
+          const { end } = res
+          res.end = ((...args: unknown[]) => end.apply(res, args as never)) as typeof end
+        },
+      ],
+      [
+        'where a connection has only so many requests',
+        get('/tools'),
+        (req) => {
+          ;(req.socket as unknown as { server: { maxRequestsPerSocket: number } }).server.maxRequestsPerSocket = 9
+        },
+      ],
+    ]
+    for (const [name, request, prepare] of others) {
+      it(name, async () => {
+        let isPrepared = false
+        await serve((req, res, front) => {
+          if (isPrepared) prepare?.(req, res, front)
+          front(req, res)
+        })
+        isPrepared = true
+        const socket = connect(served.port, '127.0.0.1')
+        socket.write(request)
+        const [said] = (await once(socket, 'data')) as [Buffer]
+        await until(() => ended.length === 1)
+        socket.destroy()
+        expect(heads()).to.deep.equal(['made'])
+        const head = String(said)
+        expect(head).to.match(/X-Cache: HIT/)
+        if (name.includes('a header')) expect(head).to.match(/X-Before: b/)
+        if (name.includes('writeHead')) expect(head).to.match(/X-Watched: w/)
+        if (name.includes('not to be named')) expect(head).to.not.match(/Connection|Keep-Alive/)
+        if (name.includes('several')) expect(head).to.match(/Link: <a>; rel=a\r\nLink: <b>; rel=b\r\n/)
+        if (name.includes('a status')) expect(head).to.match(/^HTTP\/1\.1 200 /)
+      })
+    }
+  })
+})
