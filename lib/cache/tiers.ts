@@ -50,26 +50,26 @@ export interface Raise {
   readonly floor: number
 }
 
-export interface SharedLookup {
-  /** One per tag asked, in order; `undefined` where the epoch could not be read (an error reply for that key). */
-  readonly epochs: readonly (number | undefined)[]
+/** What is there of an entry. */
+export interface Fetched {
   readonly envelope: Buffer | undefined
   /** What is left of the envelope's life. */
   readonly ttlMs: number
 }
 
+export interface SharedLookup extends Fetched {
+  /** One per tag asked, in order; `undefined` where the epoch could not be read (an error reply for that key). */
+  readonly epochs: readonly (number | undefined)[]
+}
+
 /** Whether the caller has the lock, and the entry as it was then. */
-export interface Locked {
+export interface Locked extends Fetched {
   readonly held: boolean
-  readonly envelope: Buffer | undefined
-  readonly ttlMs: number
 }
 
 /** The entry, and whether anybody had the lock before. */
-export interface Watched {
+export interface Watched extends Fetched {
   readonly locked: boolean
-  readonly envelope: Buffer | undefined
-  readonly ttlMs: number
 }
 
 /**

@@ -13,6 +13,7 @@ import type { Entry, HeaderValue } from '../cache/entry.ts'
 import { canonical } from '../cache/json.ts'
 import type { Compressor } from './compress.ts'
 import type { Decider, Decision } from './decision.ts'
+import { rawNames } from './draft.ts'
 import { type CacheRequest, type CacheResponse, isOver } from './exchange.ts'
 import type { Hit } from './hit.ts'
 import { respondWithReadyHead } from './ready-head.ts'
@@ -125,7 +126,7 @@ export class FrontDoor {
 
   /** The head of an answer from this entry has gone out, in this form. */
   record(req: CacheRequest, res: CacheResponse, entry: Entry, front: FrontRoute, form: Form): void {
-    const all = headOf(res, form.headers)
+    const all = wholeHead(res, form.headers)
     const get = (wanted: string): HeaderValue | undefined => all.find(([name]) => name.toLowerCase() === wanted)?.[1]
     const vary = varyNames(get('vary'))
     // Compressed by somebody else: its bytes are not ours.
@@ -194,11 +195,9 @@ export class FrontDoor {
     if (coded instanceof Promise) return false
     const chosen = coded ? this.#codedForm(heads, form, coded, valuesOf(req, heads.names)) : form
     const nowMs = this.#cache.options.clock.monotonic()
-    const bytes = respondWithReadyHead(req, res, entry, chosen, outcome, nowMs, this.#headers)
     const sent =
-      bytes === undefined
-        ? respond(req, res, entry, outcome, nowMs, this.#headers, chosen)
-        : { status: entry.status, bytes }
+      respondWithReadyHead(req, res, entry, outcome, nowMs, this.#headers, chosen) ??
+      respond(req, res, entry, outcome, nowMs, this.#headers, chosen)
     const { hash } = decision.wanted
     front.onHit({ req, hash, entry, tier: 'memory', outcome, sent, startedAtMs, via: 'front' })
     return true
@@ -245,10 +244,10 @@ function valuesOf(req: IncomingMessage, names: readonly string[]): string {
 }
 
 /** Everything that went out: set before, or given to writeHead (a bare response keeps that nowhere). */
-function headOf(res: CacheResponse, given: Entry['headers']): [string, HeaderValue][] {
+function wholeHead(res: CacheResponse, given: Entry['headers']): [string, HeaderValue][] {
   const head = new Map<string, [string, HeaderValue]>()
   for (const [name, value] of given) head.set(name.toLowerCase(), [name, value])
-  for (const name of (res as CacheResponse & { getRawHeaderNames(): string[] }).getRawHeaderNames()) {
+  for (const name of rawNames(res)) {
     const value = res.getHeader(name)
     if (value === undefined) continue
     // A list is the application's own, which may change it.

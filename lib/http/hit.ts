@@ -6,7 +6,7 @@ import type { Entry } from '../cache/entry.ts'
 import type { Clock } from '../cache/tiers.ts'
 import type { Events, HitTier } from '../events.ts'
 import type { CacheRequest } from './exchange.ts'
-import { type Outcome, STALE } from './respond.ts'
+import { type Outcome, type Sent, STALE } from './respond.ts'
 import type { Seen } from './seen.ts'
 
 export interface HitContext {
@@ -24,7 +24,7 @@ export interface Hit {
   readonly entry: Entry
   readonly tier: HitTier
   readonly outcome: Outcome
-  readonly sent: { readonly status: number; readonly bytes: number }
+  readonly sent: Sent
   readonly startedAtMs: number
   readonly via: 'route' | 'front'
 }

@@ -9,38 +9,38 @@
 import { type IncomingMessage, type OutgoingHttpHeaders, ServerResponse, validateHeaderValue } from 'node:http'
 import type { Entry } from '../cache/entry.ts'
 import { isNodesEnd } from './exchange.ts'
-import { type Form, headOf, type Outcome } from './respond.ts'
+import { type Form, headOf, type Outcome, type Sent } from './respond.ts'
 
 interface Inner {
   _header: string | null
   readonly shouldKeepAlive: boolean
   readonly _removedConnection: boolean
   readonly _defaultKeepAlive: boolean
+  /** The server's, as they were when the request came. */
   readonly _keepAliveTimeout: number
+  readonly _maxRequestsPerSocket: number | null | undefined
 }
 
 const { writeHead } = ServerResponse.prototype
 
-/** Writes the whole answer and returns the bytes of its body; or undefined, and has done nothing. */
+/** As `respond`; or undefined, and has done nothing. */
 export function respondWithReadyHead(
   req: IncomingMessage,
   res: ServerResponse,
   entry: Entry,
-  form: Form,
   outcome: Outcome,
   nowMs: number,
   headers: boolean,
-): number | undefined {
+  form: Form,
+): Sent | undefined {
   const inner = res as unknown as Inner
   if (entry.status !== 200 || !isSupported || !isOrdinary(req) || !isUntouched(res, inner)) return undefined
-  const keepAliveMs = keepAliveOf(req)
-  if (keepAliveMs === undefined || keepAliveMs !== inner._keepAliveTimeout) return undefined
-  const ready = readyHead(form, headOf(entry, form, outcome, nowMs, headers), keepAliveMs)
+  const ready = readyHead(form, headOf(entry, form, outcome, nowMs, headers), inner._keepAliveTimeout)
   if (ready === undefined) return undefined
   res.statusMessage = 'OK'
   inner._header = ready
   res.end(form.body)
-  return form.body.byteLength
+  return { status: entry.status, bytes: form.body.byteLength }
 }
 
 /** A condition may make it a 304. */
@@ -65,6 +65,8 @@ function isUntouched(res: ServerResponse, inner: Inner): boolean {
     inner.shouldKeepAlive &&
     !inner._removedConnection &&
     inner._defaultKeepAlive &&
+    // Where a connection ends after so many requests, each head is another one.
+    (inner._maxRequestsPerSocket ?? 0) <= 0 &&
     !res.writableEnded &&
     res.statusCode === 200 &&
     res.statusMessage === undefined &&
@@ -72,12 +74,6 @@ function isUntouched(res: ServerResponse, inner: Inner): boolean {
     !res.strictContentLength &&
     res.getHeaderNames().length === 0
   )
-}
-
-/** Undefined where connections end after so many requests: then each head is another one. */
-function keepAliveOf({ socket }: IncomingMessage): number | undefined {
-  const { server } = socket as { server?: { keepAliveTimeout: number; maxRequestsPerSocket: number | null } }
-  return server === undefined || (server.maxRequestsPerSocket ?? 0) > 0 ? undefined : server.keepAliveTimeout
 }
 
 /** Tried on a response of nobody. */
@@ -89,7 +85,8 @@ const isSupported = ((): boolean => {
       inner._header === null &&
       inner.shouldKeepAlive === true &&
       inner._removedConnection === false &&
-      inner._defaultKeepAlive === true
+      inner._defaultKeepAlive === true &&
+      inner._keepAliveTimeout === 0
     inner._header = 'HTTP/1.1 200 OK\r\n\r\n'
     return isAsKnown && probe.headersSent
   } catch {

@@ -69,7 +69,13 @@ interface Prepared {
 /** What an answer depends on beside the entry: of the request, or read from it already. */
 export type Asked = Pick<CacheRequest, 'method' | 'headers'>
 
-/** Writes the whole answer. Returns the status that went out and the bytes of its body. */
+/** The status that went out, and the bytes of its body. */
+export interface Sent {
+  readonly status: number
+  readonly bytes: number
+}
+
+/** Writes the whole answer. */
 export function respond(
   req: Asked,
   res: CacheResponse,
@@ -78,7 +84,7 @@ export function respond(
   nowMs: number,
   headers: boolean,
   form: Form = identityOf(entry),
-): { readonly status: number; readonly bytes: number } {
+): Sent {
   for (const name of entry.removed) res.removeHeader(name)
   const isOk = entry.status >= 200 && entry.status < 300
   const { 'if-none-match': inm, 'if-modified-since': ims } = req.headers

@@ -2,7 +2,7 @@
  * The locks of the single flight across workers: each is a key beside the entry that is being computed, and its value tells who
  * computes it.
  */
-import type { Deadline, Locked, Watched } from '../cache/tiers.ts'
+import type { Deadline, Fetched, Locked, Watched } from '../cache/tiers.ts'
 import type { Commands } from './redis-client.ts'
 import type { RedisLink } from './redis-link.ts'
 
@@ -12,7 +12,7 @@ export interface LocksOptions {
   readonly isCluster: boolean
   readonly workerId: string
   /** The entry and its life, of one moment. */
-  readonly fetch: (entryKey: string) => Promise<{ readonly envelope: Buffer | undefined; readonly ttlMs: number }>
+  readonly fetch: (entryKey: string) => Promise<Fetched>
 }
 
 export class Locks {

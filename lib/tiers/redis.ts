@@ -4,7 +4,7 @@
  * A client with `stringNumbers` gives every number as text.
  */
 import { randomInt } from 'node:crypto'
-import type { Deadline, Locked, Raise, SharedLookup, SharedTier, Watched } from '../cache/tiers.ts'
+import type { Deadline, Fetched, Locked, Raise, SharedLookup, SharedTier, Watched } from '../cache/tiers.ts'
 import { ForeignKeys } from './foreign-keys.ts'
 import { channelOf, entryKey, epochKey, spaceOf } from './keys.ts'
 import { Locks } from './locks.ts'
@@ -196,7 +196,7 @@ export class RedisTier implements SharedTier {
     this.#opened.set(tag, this.#options.clock.monotonic())
   }
 
-  async #fetch(key: string): Promise<{ envelope: Buffer | undefined; ttlMs: number }> {
+  async #fetch(key: string): Promise<Fetched> {
     const [ttlMs, value] = (await this.#client.registryCacheFetchBuffer(key)) as [number | string, Buffer | null]
     return { envelope: value ?? undefined, ttlMs: Number(ttlMs) }
   }
