@@ -3,6 +3,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 
 export function inPath(name: string): string | undefined {
@@ -19,13 +20,19 @@ export function isExecutable(path: string): boolean {
   }
 }
 
-/** False where there is no apt-get, or no right to use it. Nothing of what is installed is started. */
+/**
+ * False where there is no apt-get, or no right to use it. Nothing of what is installed is started. Several processes that need
+ * something take turns: apt waits for another's dpkg, but not for another's `update`.
+ */
 export function installFromDebian(packageName: string, problem: string): boolean {
   if (process.getuid?.() !== 0 || inPath('apt-get') === undefined) return false
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
   for (const args of [['update'], ['install', '-y', '--no-install-recommends', packageName]]) {
     const all = ['-o', 'DPkg::Lock::Timeout=300', '-qq', ...args]
-    const run = spawnSync('apt-get', all, { env, stdio: ['ignore', 'ignore', 'pipe'] })
+    const run = spawnSync('flock', [join(tmpdir(), 'registry-cache-apt.lock'), 'apt-get', ...all], {
+      env,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
     if (run.status !== 0) fail(`${problem}, and apt-get ${args[0]} failed: ${String(run.stderr).trim().split('\n')[0]}`)
   }
   return true

@@ -1,10 +1,11 @@
 /*
- * Loaded by mocha before every run (.mocharc.json). A run fails when a promise is rejected and nobody minds, and when a test leaves
- * something running: a server, a worker, a socket, a process. What was left is named, and ended.
+ * Loaded by mocha before every run (.mocharc.json), in each process that runs test files: several run side by side, and these hooks
+ * then enclose one file each; with --no-parallel they enclose them all. A run fails when a promise is rejected and nobody minds, and
+ * when a test leaves something running: a server, a worker, a socket, a process, a timer. What was left is named, and ended.
  */
 import { Socket } from 'node:net'
+import { setImmediate as immediate, setTimeout as pause } from 'node:timers/promises'
 import { endAll, stillRunning } from './tracked.ts'
-import { until } from './until.ts'
 
 /** Kinds of handle, by Node's names, that keep a process alive and that a test must not leave behind. */
 const watched = new Set(['TCPSocketWrap', 'TCPServerWrap', 'TLSWrap', 'PipeServerWrap', 'ProcessWrap', 'MessagePort'])
@@ -23,32 +24,49 @@ function openSockets(): string {
   return ends.length === 0 ? '' : ` (sockets by port: ${ends.join(', ')})`
 }
 
+/** Timers that keep the process alive; mocha's own is among them, of the hook that asks. */
+async function activeTimers(): Promise<number> {
+  // In what a timer has called, that timer still counts.
+  await immediate()
+  return process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length
+}
+
+let timersBefore = 0
 const rejections: string[] = []
 let running = 'the loading of the tests'
-let isOver = false
 
 // Mocha listens too, and emits the event once more.
 const seen = new WeakSet<Promise<unknown>>()
-process.on('unhandledRejection', (reason, promise) => {
-  if (isOver) throw reason
+function keepRejection(reason: unknown, promise: Promise<unknown>): void {
   if (seen.has(promise)) return
   seen.add(promise)
   rejections.push(`during "${running}": ${reason instanceof Error ? reason.stack : String(reason)}`)
-})
+}
 
-/** For what nothing here can name, as a timer that nobody cleared: mocha waits for it for ever, and says nothing. */
+/** Between two files of one process mocha takes away whoever listens. */
+function listenForRejections(): void {
+  if (!process.listeners('unhandledRejection').includes(keepRejection)) process.on('unhandledRejection', keepRejection)
+}
+
+/** One of several processes that mocha ends itself, when no file is left. */
+const isOneOfSeveral = process.env.MOCHA_WORKER_ID !== undefined
+
+listenForRejections()
+// Ctrl-C reaches all of them, and mocha listens in its own alone.
+if (isOneOfSeveral) process.once('SIGINT', () => process.exit(130))
+
+/** What was left and named keeps a process alive that mocha does not end: nobody is to wait for it. */
 function endIfKeptAlive(): void {
-  setTimeout(() => {
-    console.error(`the process is kept alive by: ${process.getActiveResourcesInfo().join(', ')}`)
-    // Mocha sets the exit code in a listener of its own; the last one counts.
-    process.on('exit', () => {
-      process.exitCode = 1
-    })
-    process.exit(1)
-  }, 5_000).unref()
+  setTimeout(() => process.exit(1), 5_000).unref()
 }
 
 export const mochaHooks = {
+  async beforeAll(this: Mocha.Context): Promise<void> {
+    this.timeout(15_000)
+    listenForRejections()
+    timersBefore = await activeTimers()
+  },
+
   beforeEach(this: Mocha.Context): void {
     running = this.currentTest?.fullTitle() ?? running
   },
@@ -57,16 +75,21 @@ export const mochaHooks = {
     this.timeout(15_000)
     const left = stillRunning()
     endAll()
-    // Sockets that are just being closed are given the time for it.
-    await until(() => openHandles().length === 0, { deadlineMs: left.length === 0 ? 3_000 : 500 }).catch(() => {
-      left.push(`open handles: ${openHandles().join(', ')}${openSockets()}`)
-    })
-    isOver = true
-    endIfKeptAlive()
+    // Sockets that are just being closed, and timers of deadlines that were met, are given the time for it.
+    const deadline = performance.now() + (left.length === 0 ? 3_000 : 500)
+    let timers = 0
+    const isQuiet = async (): Promise<boolean> => {
+      timers = (await activeTimers()) - timersBefore
+      return timers <= 0 && openHandles().length === 0
+    }
+    while (!(await isQuiet()) && performance.now() < deadline) await pause(10)
+    if (openHandles().length > 0) left.push(`open handles: ${openHandles().join(', ')}${openSockets()}`)
+    if (timers > 0) left.push(`timers that keep the process alive: ${timers}`)
     const complaints = [
       ...left.map((what) => `left running: ${what}`),
-      ...rejections.map((reason) => `a rejection that nobody handled, ${reason}`),
+      ...rejections.splice(0).map((reason) => `a rejection that nobody handled, ${reason}`),
     ]
+    if (complaints.length > 0 && !isOneOfSeveral) endIfKeptAlive()
     if (complaints.length > 0) throw new Error(complaints.join('\n  '))
   },
 }
