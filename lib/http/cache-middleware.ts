@@ -28,6 +28,7 @@ import {
 import { answered, Fill } from './fill.ts'
 import { shareClasses } from './hidden-class.ts'
 import { countHit } from './hit.ts'
+import { respondWithReadyHead } from './ready-head.ts'
 import { targetOf } from './request-key.ts'
 import {
   addVary,
@@ -202,7 +203,10 @@ export class CacheMiddleware {
     const { clock, headers, compressor, front } = this.#options
     const { req, res } = exchange
     if (compressor) addVary(res, ACCEPT_ENCODING)
-    const sent = respond(exchange, res, entry, outcome, clock.monotonic(), headers, form)
+    const nowMs = clock.monotonic()
+    const sent =
+      respondWithReadyHead(req, res, entry, outcome, nowMs, headers, form ?? identityOf(entry)) ??
+      respond(exchange, res, entry, outcome, nowMs, headers, form)
     if (front && sent.status === entry.status) front.door.record(req, res, entry, front, form ?? identityOf(entry))
     if (exchange.isCounted) return
     exchange.isCounted = true

@@ -32,11 +32,18 @@ export interface Form {
   head: OutgoingHttpHeaders
   /** The same of a 304, once one was asked for. */
   bare: OutgoingHttpHeaders | undefined
-  /** The same as it is written, for a server that keeps connections for so long (ready-head.ts). */
-  ready: string | undefined
-  readyKeepAliveMs: number
+  /** The same as it is written. */
+  ready: ReadyHead | undefined
   second: number
   outcome: Outcome | undefined
+}
+
+/** A whole head of a server that keeps connections for so long, where nobody else has set headers (ready-head.ts). */
+export interface ReadyHead {
+  readonly text: string
+  readonly keepAliveMs: number
+  /** Of its headers, in lower case, each between spaces. */
+  readonly names: string
 }
 
 export function makeForm(
@@ -53,7 +60,6 @@ export function makeForm(
     head: {},
     bare: undefined,
     ready: undefined,
-    readyKeepAliveMs: 0,
     second: -1,
     outcome: undefined,
   }

@@ -1,12 +1,16 @@
 /*
- * Hits at the front door with a head that was made before: the same bytes as node:http would make, and a response that is left as it
+ * Hits with a head that was made before, at the front door and in the route: the same bytes as node:http would make, and a response that is left as it
  * leaves one. Wherever that could not be so, node:http makes the head.
  */
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
+import { PassThrough } from 'node:stream'
+import { promisify } from 'node:util'
 import { expect } from 'chai'
-import express from 'express'
+import express, { type Express } from 'express'
+import express4 from 'express4'
 import { createRegistryCache, type RegistryCache } from '../../lib/index.ts'
 import { createFakeClock, type FakeClock } from '../helpers/fake-clock.ts'
 import { type Listening, listen } from '../helpers/http.ts'
@@ -281,4 +285,226 @@ describe('a head that is ready', () => {
       })
     }
   })
+
+  it('is left to an agent that has replaced functions of node:http before this package was loaded', async () => {
+    const script = `
+      import { createServer, ServerResponse } from 'node:http'
+      const { [process.argv[1]]: original } = ServerResponse.prototype
+      let calls = 0
+      ServerResponse.prototype[process.argv[1]] = function (...args) {
+        if (args[0] !== 'X-Powered-By') calls++
+        return original.apply(this, args)
+      }
+      const { createRegistryCache } = await import(process.argv[2])
+      const { default: express } = await import('express')
+      const cache = createRegistryCache()
+      const app = express()
+      app.get('/tools', cache.middleware({ type: 'tools' }), (_req, res) => res.json([]))
+      const server = createServer(app).listen(0, '127.0.0.1', async () => {
+        const ask = async () => (await (await fetch('http://127.0.0.1:' + server.address().port + '/tools')).text())
+        await ask()
+        calls = 0
+        await ask()
+        console.log(calls > 0)
+        server.close()
+        server.closeAllConnections()
+        await cache.stop()
+      })`
+    for (const method of ['writeHead', 'setHeader', '_storeHeader']) {
+      const { href } = new URL('../../lib/index.ts', import.meta.url)
+      const loader = import.meta.resolve('ts-blank-space/register')
+      const args = ['--import', loader, '--input-type=module', '-e', script, method, href]
+      const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: new URL('.', import.meta.url) })
+      expect(stdout.trim(), method).to.equal('true')
+    }
+  })
+
+  for (const [version, make] of [
+    ['5', express],
+    ['4', express4],
+  ] as const) {
+    describe(`in a route of Express ${version}`, () => {
+      let prepare: (req: IncomingMessage, res: ServerResponse) => void = () => {}
+
+      /** Node alone says how the head was made; a listener of `finish` on the response would have it make it. */
+      async function serveRoutes(set: (app: Express) => void = () => {}, options: object = {}): Promise<void> {
+        prepare = () => {}
+        clock = createFakeClock()
+        cache = createRegistryCache({ clock })
+        const app = make() as unknown as Express
+        set(app)
+        app.use((req, res, next) => {
+          prepare(req, res)
+          next()
+          const { _contentLength } = res as unknown as { _contentLength: unknown }
+          if (res.headersSent) {
+            const { headersSent, writableEnded, writableFinished, statusMessage } = res
+            const state = [headersSent, writableEnded, writableFinished, statusMessage] as const
+            ended.push({ head: _contentLength === null ? 'ready' : 'made', state })
+          }
+        })
+        app.get('/tools', cache.middleware({ type: 'tools' }), (_req, res) => {
+          res.set('X-Of-Route', 'é').json(LIST)
+        })
+        app.get('/fewer', cache.middleware({ type: 'tools' }), (_req, res) => {
+          res.removeHeader('X-Powered-By')
+          res.json(LIST)
+        })
+        served = await listen(createServer(options, app))
+        await ask(get('/tools'), get('/fewer', 'Connection: close'))
+        ended = []
+      }
+
+      it('has the bytes that node:http makes', async () => {
+        await serveRoutes((app) => {
+          app.use((_req, res, next) => {
+            res.setHeader('x-Lower-UPPER', 'ä')
+            res.setHeader('X-Limit', 100)
+            res.setHeader('Vary', 'Origin')
+            next()
+          })
+        })
+        const said = await ask(
+          get('/tools'),
+          get('/tools', CONDITION),
+          get('/tools'),
+          get('/tools', 'Connection: close'),
+        )
+        const [ready = '', made, again] = answersOf(said)
+        expect(heads()).to.deep.equal(['ready', 'made', 'ready', 'made'])
+        expect(ready).to.match(
+          /^HTTP\/1\.1 200 OK\r\nX-Powered-By: Express\r\nx-Lower-UPPER: \xe4\r\nX-Limit: 100\r\nVary: Origin\r\n/,
+        )
+        expect(ready).to.match(/\r\nX-Of-Route: \xe9\r\n/)
+        expect(ready).to.match(/\r\nX-Cache: HIT\r\n/)
+        expect(ready).to.equal(made)
+        expect(again).to.equal(made)
+        expect(bodyOf(ready)).to.equal(latin1(LIST))
+      })
+
+      it('has what each request set, and the age of each second', async () => {
+        await serveRoutes()
+        const said: unknown[] = []
+        for (let n = 0; n < 3; n++) {
+          prepare = (_req, res) => void (n === 1 ? res.removeHeader('X-Powered-By') : res.setHeader('X-Request', n))
+          const [answer = ''] = answersOf(await ask(get('/tools'), get('/tools', 'Connection: close')))
+          said.push([
+            /X-Powered-By: (.*)/.exec(answer)?.[1],
+            /X-Request: (.*)/.exec(answer)?.[1],
+            /Age: (.*)/.exec(answer)?.[1],
+          ])
+          clock.advance(1_000)
+        }
+        expect(said).to.deep.equal([
+          ['Express', '0', '0'],
+          [undefined, undefined, '1'],
+          ['Express', '2', '2'],
+        ])
+        expect(heads()).to.deep.equal(['ready', 'made', 'ready', 'made', 'ready', 'made'])
+      })
+
+      it('is left to node:http where the route has removed a header', async () => {
+        await serveRoutes()
+        prepare = (_req, res) => res.setHeader('X-Request', 1)
+        const said = answersOf(await ask(get('/fewer'), get('/fewer', 'Connection: close')))
+        expect(heads()).to.deep.equal(['made', 'made'])
+        for (const answer of said) {
+          expect(answer)
+            .to.match(/X-Cache: HIT/)
+            .and.to.match(/X-Request: 1/)
+          expect(answer).to.not.match(/X-Powered-By/)
+        }
+      })
+
+      const others: [name: string, prepare: (req: IncomingMessage, res: ServerResponse) => void, head: RegExp][] = [
+        [
+          'for several lines of one name',
+          (_req, res) => res.setHeader('Set-Cookie', ['a=1', 'b=2']),
+          /a=1\r\n.*b=2\r\n/,
+        ],
+        ['for a header of the entry', (_req, res) => res.setHeader('x-of-ROUTE', 'before'), /\r\nX-Of-Route: \xe9\r\n/],
+        [
+          'for another line of Cache-Status',
+          (_req, res) => res.setHeader('Cache-Status', 'cdn; hit'),
+          /: cdn; hit, reg/,
+        ],
+        ['for the length', (_req, res) => res.setHeader('Content-Length', 7), /\r\nContent-Length: \d{4}\r\n/],
+        ['for Connection', (_req, res) => res.setHeader('Connection', 'close'), /\r\nConnection: close\r\n/],
+        [
+          'for Content-Disposition',
+          (_req, res) => res.setHeader('Content-Disposition', 'inline; filename="ü"'),
+          /\r\nContent-Disposition: inline; filename="\xfc"\r\n/,
+        ],
+        ['where somebody waits for finish', (_req, res) => void res.on('finish', () => {}), /X-Powered-By/],
+        ['where somebody waits for the response to close', (_req, res) => void res.on('close', () => {}), /X-Powered/],
+        ['where somebody waits for the request to close', (req) => void req.on('close', () => {}), /X-Powered/],
+        [
+          'where somebody watches setHeader',
+          (_req, res) => {
+            const { setHeader } = res
+            res.setHeader = ((name: string, value: string) =>
+              setHeader.call(res, name, name === 'Age' ? 'watched' : value)) as typeof setHeader
+          },
+          /\r\nAge: watched\r\n/,
+        ],
+        [
+          'where somebody watches writeHead',
+          (_req, res) => {
+            const { writeHead } = res
+            res.writeHead = function watched(this: ServerResponse, ...args: unknown[]) {
+              res.setHeader('X-Watched', 'w')
+              return writeHead.apply(this, args as never)
+            } as typeof writeHead
+          },
+          /\r\nX-Watched: w\r\n/,
+        ],
+        [
+          'where somebody watches what makes the head in it',
+          (_req, res) => {
+            const inner = res as unknown as { _storeHeader(line: string, headers: unknown): void }
+            const { _storeHeader } = inner
+            inner._storeHeader = (line, headers) => _storeHeader.call(res, line.replace('OK', 'Watched'), headers)
+          },
+          /^HTTP\/1\.1 200 Watched\r\n/,
+        ],
+        [
+          'where somebody watches end',
+          (_req, res) => {
+            const { end } = res
+            res.end = ((...args: unknown[]) => end.apply(res, args as never)) as typeof end
+          },
+          /X-Powered/,
+        ],
+      ]
+      for (const [name, how, head] of others) {
+        it(`is left to node:http ${name}`, async () => {
+          await serveRoutes()
+          prepare = how
+          const socket = connect(served.port, '127.0.0.1')
+          socket.write(get('/tools'))
+          const [said] = (await once(socket, 'data')) as [Buffer]
+          await until(() => ended.length === 1)
+          socket.destroy()
+          expect(heads()).to.deep.equal(['made'])
+          const text = said.toString('latin1')
+          expect(text.replaceAll('\r\nSet-Cookie', '\r\n Set-Cookie')).to.match(new RegExp(head.source, 's'))
+          expect(text).to.match(/\r\nX-Cache: HIT\r\n/)
+        })
+      }
+
+      it('is left to node:http where an adapter takes the headers from the response', async () => {
+        await serveRoutes()
+        const app = served.server.listeners('request')[0] as RequestListener
+        const { IncomingMessage: Request, ServerResponse: Response } = await import('node:http')
+        const req = new Request(new PassThrough() as unknown as Socket)
+        Object.assign(req, { method: 'GET', url: '/tools', headers: { host: 'a.example' }, httpVersion: '1.1' })
+        Object.assign(req, { httpVersionMajor: 1, httpVersionMinor: 1 })
+        const res = new Response(req)
+        app(req, res)
+        expect(res.getHeader('X-Cache')).to.equal('HIT')
+        expect(res.getHeader('Content-Type')).to.match(/json/)
+        expect(heads()).to.deep.equal(['made'])
+      })
+    })
+  }
 })
