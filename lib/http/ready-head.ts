@@ -3,14 +3,20 @@
  * constant (bench/questions/hit.js). All the rest of the answer is node:http's own work.
  *
  * `_header` is where node:http keeps the head from when it is made until it is sent; whoever sets it has made it. That is no documented
- * field, so it is tried once whether it works as known, and used only where the head can be told beforehand: a GET over HTTP/1.1 on a
+ * field, so it is used only where all about the response is as known, and the head can be told beforehand: a GET over HTTP/1.1 on a
  * connection that stays, with a response on which nobody has done more than set headers of one line. Everything else is for `respond`.
  */
-import { type IncomingMessage, type OutgoingHttpHeaders, ServerResponse, validateHeaderValue } from 'node:http'
-import { Socket } from 'node:net'
+import { channel } from 'node:diagnostics_channel'
+import {
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+  ServerResponse,
+  validateHeaderName,
+  validateHeaderValue,
+} from 'node:http'
+import { Server, Socket } from 'node:net'
 import type { Entry } from '../cache/entry.ts'
 import { rawNames } from './draft.ts'
-import { isNodesEnd } from './exchange.ts'
 import { type Form, headOf, type Outcome, type ReadyHead, type Sent } from './respond.ts'
 
 interface Inner {
@@ -26,9 +32,9 @@ interface Inner {
 
 const STATUS_LINE = 'HTTP/1.1 200 OK\r\n'
 
-/** What makes a head. */
-const { writeHead, setHeader } = ServerResponse.prototype
+const { writeHead, setHeader, end, emit } = ServerResponse.prototype
 const { _storeHeader } = ServerResponse.prototype as unknown as Inner
+const finished = channel('http.server.response.finish')
 
 /** As `respond`; or undefined, and has done nothing. */
 export function respondWithReadyHead(
@@ -41,18 +47,20 @@ export function respondWithReadyHead(
   form: Form,
 ): Sent | undefined {
   const inner = res as unknown as Inner
-  if (entry.status !== 200 || !isSupported || !isOrdinary(req) || !isOrdinaryResponse(req, res)) return undefined
+  if (entry.status !== 200 || !areNodesOwn || !isOrdinary(req) || !isOrdinaryResponse(req, res)) return undefined
   const ready = readyHead(form, headOf(entry, form, outcome, nowMs, headers), inner._keepAliveTimeout)
   if (ready === undefined) return undefined
   const names = rawNames(res)
-  let head = ready.text
-  if (names.length > 0) {
-    const before = entry.removed.length === 0 && !isWatched(req, res) ? linesOf(res, names, ready.names) : undefined
-    if (before === undefined) return undefined
-    head = STATUS_LINE + before + head.slice(STATUS_LINE.length)
+  const isBare = names.length === 0 && Object.getPrototypeOf(res) === ServerResponse.prototype
+  if (!isBare && (entry.removed.length > 0 || isWatched(req, res))) return undefined
+  const before = linesOf(res, names, ready.names)
+  if (before === undefined) return undefined
+  inner._header = before === '' ? ready.text : STATUS_LINE + before + ready.text.slice(STATUS_LINE.length)
+  if (!res.headersSent) {
+    inner._header = null
+    return undefined
   }
   res.statusMessage = 'OK'
-  inner._header = head
   res.end(form.body)
   return { status: entry.status, bytes: form.body.byteLength }
 }
@@ -75,12 +83,13 @@ function isOrdinaryResponse(req: IncomingMessage, res: ServerResponse): boolean 
   return (
     res.writeHead === writeHead &&
     res.setHeader === setHeader &&
+    res.end === end &&
+    res.emit === emit &&
     inner._storeHeader === _storeHeader &&
-    isNodesEnd(res.end) &&
     inner._header === null &&
-    inner.shouldKeepAlive &&
-    !inner._removedConnection &&
-    inner._defaultKeepAlive &&
+    inner.shouldKeepAlive === true &&
+    inner._removedConnection === false &&
+    inner._defaultKeepAlive === true &&
     // Where a connection ends after so many requests, each head is another one.
     (inner._maxRequestsPerSocket ?? 0) <= 0 &&
     !res.writableEnded &&
@@ -88,15 +97,24 @@ function isOrdinaryResponse(req: IncomingMessage, res: ServerResponse): boolean 
     res.statusMessage === undefined &&
     res.sendDate &&
     !res.strictContentLength &&
-    // Adapters of other environments have no connection, and may take the headers from the response.
-    req.socket instanceof Socket
+    // Adapters of other environments have no such connection, and may take the headers from the response.
+    req.socket instanceof Socket &&
+    (req.socket as Socket & { server?: unknown }).server instanceof Server
   )
 }
 
-/** Where headers were set before, node:http notes those of `writeHead` too, and who waits for the end may want to log them. */
+/**
+ * On a response that somebody has touched, node:http notes the headers of `writeHead` too, and who waits for the end may want to log them.
+ * One listener of `finish` is the server's own.
+ */
 function isWatched(req: IncomingMessage, res: ServerResponse): boolean {
-  // The one is the server's own.
-  return res.listenerCount('finish') > 1 || res.listenerCount('close') > 0 || req.listenerCount('close') > 0
+  return (
+    res.listenerCount('finish') > 1 ||
+    res.listenerCount('prefinish') > 0 ||
+    res.listenerCount('close') > 0 ||
+    req.listenerCount('close') > 0 ||
+    finished.hasSubscribers
+  )
 }
 
 /** The lines of what was set before us, whose values were checked then. Undefined where node:http may do more than write them down. */
@@ -107,39 +125,21 @@ function linesOf(res: ServerResponse, names: readonly string[], taken: string): 
     const value = res.getHeader(key)
     // The bytes of a Content-Disposition depend on what node:http has noted of the answer.
     const isNodesOwn = NODES_OWN.has(key) || key === 'content-disposition'
-    if (value === undefined || Array.isArray(value) || isNodesOwn || taken.includes(` ${key} `)) return undefined
+    const isPlain = typeof value === 'string' || typeof value === 'number'
+    if (!isPlain || isNodesOwn || taken.includes(` ${key} `)) return undefined
     lines += `${name}: ${value}\r\n`
   }
   return lines
 }
 
-/** Tried on a response of nobody. */
-const isSupported = ((): boolean => {
-  try {
-    const probe = new ServerResponse({ method: 'GET', httpVersionMajor: 1, httpVersionMinor: 1 } as IncomingMessage)
-    const inner = probe as unknown as Inner
-    const isAsKnown =
-      inner._header === null &&
-      inner.shouldKeepAlive === true &&
-      inner._removedConnection === false &&
-      inner._defaultKeepAlive === true &&
-      inner._keepAliveTimeout === 0
-    inner._header = `${STATUS_LINE}\r\n`
-    return isAsKnown && probe.headersSent && areNodesOwn()
-  } catch {
-    return false
-  }
-})()
-
 /** An agent that was loaded before us may have put functions of its own in their place, which want to be called. */
-function areNodesOwn(): boolean {
-  const words = new Map<unknown, string>([
-    [writeHead, 'this._storeHeader('],
-    [_storeHeader, 'this._removedConnection'],
-    [setHeader, 'kOutHeaders'],
-  ])
-  return [...words].every(([method, word]) => Function.prototype.toString.call(method).includes(word))
-}
+const areNodesOwn = [
+  [writeHead, 'this._storeHeader('],
+  [_storeHeader, 'this._removedConnection'],
+  [setHeader, 'kOutHeaders'],
+  [end, 'this.finished'],
+  [emit, 'kErrorMonitor'],
+].every(([method, word]) => typeof method === 'function' && String(method).includes(String(word)))
 
 /** These are node:http's own to write, each by rules of its own. */
 const NODES_OWN = new Set(['connection', 'keep-alive', 'transfer-encoding', 'trailer', 'upgrade', 'expect', 'cookie'])
@@ -151,20 +151,22 @@ function readyHead(form: Form, head: OutgoingHttpHeaders, keepAliveMs: number): 
   let names = ' '
   for (const [name, value] of Object.entries(head)) {
     const key = name.toLowerCase()
-    // How several lines of one name are written is an option of the server.
-    if (value === undefined || Array.isArray(value) || NODES_OWN.has(key) || !isValid(name, value)) return undefined
+    // How several lines of one name are written is an option of the server. Names that are numbers go before all others.
+    if (value === undefined || Array.isArray(value) || NODES_OWN.has(key) || /^\d+$/.test(key)) return undefined
+    if (!isValid(name, value)) return undefined
     names += `${key} `
     text += `${name}: ${value}\r\n`
   }
   if (!names.includes(' date ')) return undefined
   text += 'Connection: keep-alive\r\n'
-  if (keepAliveMs > 0) text += `Keep-Alive: timeout=${Math.floor(keepAliveMs / 1000)}\r\n`
+  if (keepAliveMs) text += `Keep-Alive: timeout=${Math.floor(keepAliveMs / 1000)}\r\n`
   form.ready = { text: `${text}\r\n`, keepAliveMs, names }
   return form.ready
 }
 
 function isValid(name: string, value: string | number): boolean {
   try {
+    validateHeaderName(name)
     validateHeaderValue(name, value as string)
     return true
   } catch {

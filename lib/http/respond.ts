@@ -164,7 +164,8 @@ export function headOf(
   if (form.second === second && form.outcome === outcome) return form.head
   const head: OutgoingHttpHeaders = {}
   for (const [name, value] of form.headers) {
-    head[name] = name.toLowerCase() === 'etag' ? form.etag : (value as string | string[])
+    const etag = name.toLowerCase() === 'etag' ? form.etag : undefined
+    head[name] = etag ?? (value as string | string[])
   }
   if (form.coding !== undefined) head['Content-Encoding'] = form.coding
   // RFC 9110 section 8.6: no length goes with a 204.

@@ -3,13 +3,14 @@
  * leaves one. Wherever that could not be so, node:http makes the head.
  */
 import { execFile } from 'node:child_process'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
-import { connect, type Socket } from 'node:net'
+import { connect, Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { promisify } from 'node:util'
 import { expect } from 'chai'
-import express, { type Express } from 'express'
+import express, { type Express, type RequestHandler } from 'express'
 import express4 from 'express4'
 import { createRegistryCache, type RegistryCache } from '../../lib/index.ts'
 import { createFakeClock, type FakeClock } from '../helpers/fake-clock.ts'
@@ -17,6 +18,7 @@ import { type Listening, listen } from '../helpers/http.ts'
 import { until } from '../helpers/until.ts'
 
 const LIST = Array.from({ length: 50 }, (_, i) => ({ id: i, name: `tool ${i} é` }))
+const AS_NUMBER = { toString: () => 'text', valueOf: () => 7 }
 const MANY = Array.from({ length: 400 }, () => LIST)
 
 interface Ended {
@@ -56,6 +58,17 @@ describe('a head that is ready', () => {
       res.sendDate = false
       res.json(LIST)
     })
+    app.get('/numbered', cached, (_req, res) => {
+      res.setHeader('1', 'x').json(LIST)
+    })
+    app.set('etag', false)
+    const tag: RequestHandler = (_req, res, next) => {
+      res.setHeader('ETag', '"of-a-middleware"')
+      next()
+    }
+    app.get('/tagged', tag, cached, (_req, res) => {
+      res.json(LIST)
+    })
     app.get('/other', (_req, res) => {
       res.json('other')
     })
@@ -70,7 +83,8 @@ describe('a head that is ready', () => {
       around(req, res, front)
     })
     served = await listen(server)
-    for (const path of ['/tools', '/many', '/links', '/undated']) await ask(get(path), get(path, 'Connection: close'))
+    for (const path of ['/tools', '/many', '/links', '/undated', '/numbered', '/tagged'])
+      await ask(get(path), get(path, 'Connection: close'))
     ended = []
     closed = 0
   }
@@ -201,6 +215,16 @@ describe('a head that is ready', () => {
     expect(bytes).to.be.greaterThan(21 * Buffer.byteLength(JSON.stringify(MANY)))
   })
 
+  it('has the ETag of a middleware where the application makes none', async () => {
+    await serve()
+    const errors: string[] = []
+    cache.on('error', ({ code }) => errors.push(code))
+    const [answer] = answersOf(await ask(get('/tagged'), get('/tools', 'Connection: close')))
+    expect(heads()).to.deep.equal(['ready', 'made'])
+    expect(answer).to.match(/\r\nETag: "of-a-middleware"\r\n/)
+    expect(errors).to.deep.equal([])
+  })
+
   it('is made by the application where the door fails', async () => {
     let isFailing = false
     await serve((req, res, front) => {
@@ -229,6 +253,7 @@ describe('a head that is ready', () => {
       ['for HEAD', 'HEAD /tools HTTP/1.1\r\nHost: a.example\r\n\r\n'],
       ['for a condition', get('/tools', CONDITION)],
       ['for several lines of one name', get('/links')],
+      ['for a name that is a number', get('/numbered')],
       ['where there is no Date to replay', get('/undated')],
       ['where a header is set already', get('/tools'), (_req, res) => res.setHeader('X-Before', 'b')],
       [
@@ -292,7 +317,8 @@ describe('a head that is ready', () => {
       const { [process.argv[1]]: original } = ServerResponse.prototype
       let calls = 0
       ServerResponse.prototype[process.argv[1]] = function (...args) {
-        if (args[0] !== 'X-Powered-By') calls++
+        const isOfHit = this.hasHeader('X-Cache') || args[0] === 'X-Cache' || args[1]?.['X-Cache']
+        if (isOfHit) calls++
         return original.apply(this, args)
       }
       const { createRegistryCache } = await import(process.argv[2])
@@ -310,7 +336,7 @@ describe('a head that is ready', () => {
         server.closeAllConnections()
         await cache.stop()
       })`
-    for (const method of ['writeHead', 'setHeader', '_storeHeader']) {
+    for (const method of ['writeHead', 'setHeader', '_storeHeader', 'end', 'emit']) {
       const { href } = new URL('../../lib/index.ts', import.meta.url)
       const loader = import.meta.resolve('ts-blank-space/register')
       const args = ['--import', loader, '--input-type=module', '-e', script, method, href]
@@ -435,6 +461,24 @@ describe('a head that is ready', () => {
           (_req, res) => res.setHeader('Content-Disposition', 'inline; filename="ü"'),
           /\r\nContent-Disposition: inline; filename="\xfc"\r\n/,
         ],
+        [
+          'where somebody waits for finish, though no header is left that was set before',
+          (_req, res) => {
+            res.removeHeader('X-Powered-By')
+            res.on('finish', () => {})
+          },
+          /X-Cache/,
+        ],
+        ['for a value that is more than text', (_req, res) => res.setHeader('X-Of', AS_NUMBER as never), /X-Of: 7\r\n/],
+        ['where somebody waits for prefinish', (_req, res) => void res.on('prefinish', () => {}), /X-Powered-By/],
+        [
+          'where somebody watches all events',
+          (_req, res) => {
+            const { emit } = res
+            res.emit = ((...args: unknown[]) => emit.apply(res, args as never)) as typeof emit
+          },
+          /X-Powered-By/,
+        ],
         ['where somebody waits for finish', (_req, res) => void res.on('finish', () => {}), /X-Powered-By/],
         ['where somebody waits for the response to close', (_req, res) => void res.on('close', () => {}), /X-Powered/],
         ['where somebody waits for the request to close', (req) => void req.on('close', () => {}), /X-Powered/],
@@ -492,18 +536,37 @@ describe('a head that is ready', () => {
         })
       }
 
+      it('is left to node:http where the end of all responses is watched', async () => {
+        await serveRoutes()
+        let seen: unknown
+        const watch = (message: unknown): void => {
+          seen = (message as { response: ServerResponse }).response.getHeader('X-Cache')
+        }
+        subscribe('http.server.response.finish', watch)
+        try {
+          await ask(get('/tools', 'Connection: close'))
+          await ask(get('/tools'), get('/tools', 'Connection: close'))
+          expect(heads()).to.deep.equal(['made', 'made', 'made'])
+          expect(seen).to.equal('HIT')
+        } finally {
+          unsubscribe('http.server.response.finish', watch)
+        }
+      })
+
       it('is left to node:http where an adapter takes the headers from the response', async () => {
         await serveRoutes()
         const app = served.server.listeners('request')[0] as RequestListener
         const { IncomingMessage: Request, ServerResponse: Response } = await import('node:http')
-        const req = new Request(new PassThrough() as unknown as Socket)
-        Object.assign(req, { method: 'GET', url: '/tools', headers: { host: 'a.example' }, httpVersion: '1.1' })
-        Object.assign(req, { httpVersionMajor: 1, httpVersionMinor: 1 })
-        const res = new Response(req)
-        app(req, res)
-        expect(res.getHeader('X-Cache')).to.equal('HIT')
-        expect(res.getHeader('Content-Type')).to.match(/json/)
-        expect(heads()).to.deep.equal(['made'])
+        for (const socket of [new PassThrough() as unknown as Socket, new Socket()]) {
+          const req = new Request(socket)
+          Object.assign(req, { method: 'GET', url: '/tools', headers: { host: 'a.example' }, httpVersion: '1.1' })
+          Object.assign(req, { httpVersionMajor: 1, httpVersionMinor: 1 })
+          const res = new Response(req)
+          app(req, res)
+          expect(res.getHeader('X-Cache')).to.equal('HIT')
+          expect(res.getHeader('Content-Type')).to.match(/json/)
+        }
+        expect(heads()).to.deep.equal(['made', 'made'])
       })
     })
   }
