@@ -144,9 +144,14 @@ const areNodesOwn = [
 /** These are node:http's own to write, each by rules of its own. */
 const NODES_OWN = new Set(['connection', 'keep-alive', 'transfer-encoding', 'trailer', 'upgrade', 'expect', 'cookie'])
 
-/** The head as node:http would make it. Undefined where it would add to it, or refuse it. */
+/** The head as node:http would make it. Undefined for the first that ask in a second, and where node:http would add to it, or refuse it. */
 function readyHead(form: Form, head: OutgoingHttpHeaders, keepAliveMs: number): ReadyHead | undefined {
   if (form.ready?.keepAliveMs === keepAliveMs) return form.ready
+  // For one answer a second it is not worth its memory.
+  if (form.ready === undefined) {
+    form.ready = null
+    return undefined
+  }
   let text = STATUS_LINE
   let names = ' '
   for (const [name, value] of Object.entries(head)) {

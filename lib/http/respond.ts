@@ -32,8 +32,8 @@ export interface Form {
   head: OutgoingHttpHeaders
   /** The same of a 304, once one was asked for. */
   bare: OutgoingHttpHeaders | undefined
-  /** The same as it is written. */
-  ready: ReadyHead | undefined
+  /** The same as it is written; null once it could have been used. */
+  ready: ReadyHead | null | undefined
   second: number
   outcome: Outcome | undefined
 }

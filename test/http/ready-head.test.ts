@@ -84,7 +84,7 @@ describe('a head that is ready', () => {
     })
     served = await listen(server)
     for (const path of ['/tools', '/many', '/links', '/undated', '/numbered', '/tagged'])
-      await ask(get(path), get(path, 'Connection: close'))
+      await ask(get(path), get(path), get(path, 'Connection: close'))
     ended = []
     closed = 0
   }
@@ -146,12 +146,14 @@ describe('a head that is ready', () => {
     await serve()
     const ages: (string | undefined)[] = []
     for (let n = 0; n < 3; n++) {
-      const [ready = '', made = ''] = answersOf(await ask(get('/tools'), get('/tools', CONDITION, 'Connection: close')))
+      const asked = [get('/tools'), get('/tools'), get('/tools', CONDITION, 'Connection: close')]
+      const [, ready = '', made = ''] = answersOf(await ask(...asked))
       ages.push(/\r\nAge: (\d+)\r\n/.exec(ready)?.[1])
       expect(/Cache-Status: .*/.exec(ready)?.[0]).to.equal(/Cache-Status: .*/.exec(made)?.[0])
       clock.advance(1_000)
     }
     expect(ages).to.deep.equal(['0', '1', '2'])
+    expect(heads()).to.deep.equal(['ready', 'ready', 'made', 'made', 'ready', 'made', 'made', 'ready', 'made'])
   })
 
   it('is that of the server: two may keep connections for different times', async () => {
@@ -311,7 +313,8 @@ describe('a head that is ready', () => {
     }
   })
 
-  it('is left to an agent that has replaced functions of node:http before this package was loaded', async () => {
+  it('is left to an agent that has replaced functions of node:http before this package was loaded', async function () {
+    this.timeout(60_000)
     const script = `
       import { createServer, ServerResponse } from 'node:http'
       const { [process.argv[1]]: original } = ServerResponse.prototype
@@ -328,7 +331,7 @@ describe('a head that is ready', () => {
       app.get('/tools', cache.middleware({ type: 'tools' }), (_req, res) => res.json([]))
       const server = createServer(app).listen(0, '127.0.0.1', async () => {
         const ask = async () => (await (await fetch('http://127.0.0.1:' + server.address().port + '/tools')).text())
-        await ask()
+        for (let n = 0; n < 3; n++) await ask()
         calls = 0
         await ask()
         console.log(calls > 0)
@@ -377,7 +380,8 @@ describe('a head that is ready', () => {
           res.json(LIST)
         })
         served = await listen(createServer(options, app))
-        await ask(get('/tools'), get('/fewer', 'Connection: close'))
+        // The head of the first hit in a second is made by node:http.
+        await ask(get('/tools'), get('/tools'), get('/fewer'), get('/fewer', 'Connection: close'))
         ended = []
       }
 
@@ -413,7 +417,7 @@ describe('a head that is ready', () => {
         const said: unknown[] = []
         for (let n = 0; n < 3; n++) {
           prepare = (_req, res) => void (n === 1 ? res.removeHeader('X-Powered-By') : res.setHeader('X-Request', n))
-          const [answer = ''] = answersOf(await ask(get('/tools'), get('/tools', 'Connection: close')))
+          const [, answer = ''] = answersOf(await ask(get('/tools'), get('/tools'), get('/tools', 'Connection: close')))
           said.push([
             /X-Powered-By: (.*)/.exec(answer)?.[1],
             /X-Request: (.*)/.exec(answer)?.[1],
@@ -426,7 +430,8 @@ describe('a head that is ready', () => {
           [undefined, undefined, '1'],
           ['Express', '2', '2'],
         ])
-        expect(heads()).to.deep.equal(['ready', 'made', 'ready', 'made', 'ready', 'made'])
+        const later = ['made', 'ready', 'made']
+        expect(heads()).to.deep.equal(['ready', 'ready', 'made', ...later, ...later])
       })
 
       it('is left to node:http where the route has removed a header', async () => {
