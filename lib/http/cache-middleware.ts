@@ -28,7 +28,7 @@ import {
 import { answered, Fill } from './fill.ts'
 import { shareClasses } from './hidden-class.ts'
 import { countHit } from './hit.ts'
-import { respondWithReadyHead } from './ready-head.ts'
+import { respondReadily } from './ready-head.ts'
 import { targetOf } from './request-key.ts'
 import {
   addVary,
@@ -199,15 +199,12 @@ export class CacheMiddleware {
     } else this.#send(exchange, entry, tier, outcome, form)
   }
 
-  #send(exchange: Exchange, entry: Entry, tier: HitTier, outcome: Outcome, form: Form | undefined): void {
+  #send(exchange: Exchange, entry: Entry, tier: HitTier, outcome: Outcome, form: Form = identityOf(entry)): void {
     const { clock, headers, compressor, front } = this.#options
     const { req, res } = exchange
     if (compressor) addVary(res, ACCEPT_ENCODING)
-    const nowMs = clock.monotonic()
-    const sent =
-      respondWithReadyHead(req, res, entry, outcome, nowMs, headers, form ?? identityOf(entry)) ??
-      respond(exchange, res, entry, outcome, nowMs, headers, form)
-    if (front && sent.status === entry.status) front.door.record(req, res, entry, front, form ?? identityOf(entry))
+    const sent = respondReadily(req, res, entry, outcome, clock.monotonic(), headers, form)
+    if (front && sent.status === entry.status) front.door.record(req, res, entry, front, form)
     if (exchange.isCounted) return
     exchange.isCounted = true
     const { startedAtMs, decision } = exchange

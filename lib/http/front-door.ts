@@ -16,9 +16,9 @@ import type { Decider, Decision } from './decision.ts'
 import { rawNames } from './draft.ts'
 import { type CacheRequest, type CacheResponse, isOver } from './exchange.ts'
 import type { Hit } from './hit.ts'
-import { respondWithReadyHead } from './ready-head.ts'
+import { respondReadily } from './ready-head.ts'
 import type { Target } from './request-key.ts'
-import { type Form, HIT, identityOf, makeForm, type Outcome, respond, STALE } from './respond.ts'
+import { type Form, HIT, identityOf, makeForm, type Outcome, STALE } from './respond.ts'
 import type { RouteOptions } from './route-options.ts'
 import { originOf } from './seen.ts'
 import { notReplayed, varyNames } from './storable.ts'
@@ -195,9 +195,7 @@ export class FrontDoor {
     if (coded instanceof Promise) return false
     const chosen = coded ? this.#codedForm(heads, form, coded, valuesOf(req, heads.names)) : form
     const nowMs = this.#cache.options.clock.monotonic()
-    const sent =
-      respondWithReadyHead(req, res, entry, outcome, nowMs, this.#headers, chosen) ??
-      respond(req, res, entry, outcome, nowMs, this.#headers, chosen)
+    const sent = respondReadily(req, res, entry, outcome, nowMs, this.#headers, chosen)
     const { hash } = decision.wanted
     front.onHit({ req, hash, entry, tier: 'memory', outcome, sent, startedAtMs, via: 'front' })
     return true

@@ -17,7 +17,7 @@ import {
 import { Server, Socket } from 'node:net'
 import type { Entry } from '../cache/entry.ts'
 import { rawNames } from './draft.ts'
-import { type Form, headOf, type Outcome, type ReadyHead, type Sent } from './respond.ts'
+import { type Form, headOf, type Outcome, type ReadyHead, respond, type Sent } from './respond.ts'
 
 interface Inner {
   _header: string | null
@@ -36,8 +36,24 @@ const { writeHead, setHeader, end, emit } = ServerResponse.prototype
 const { _storeHeader } = ServerResponse.prototype as unknown as Inner
 const finished = channel('http.server.response.finish')
 
-/** As `respond`; or undefined, and has done nothing. */
-export function respondWithReadyHead(
+/** As `respond`, which gets all that is out of the ordinary. */
+export function respondReadily(
+  req: IncomingMessage,
+  res: ServerResponse,
+  entry: Entry,
+  outcome: Outcome,
+  nowMs: number,
+  headers: boolean,
+  form: Form,
+): Sent {
+  return (
+    respondWithReadyHead(req, res, entry, outcome, nowMs, headers, form) ??
+    respond(req, res, entry, outcome, nowMs, headers, form)
+  )
+}
+
+/** Undefined when it has done nothing. */
+function respondWithReadyHead(
   req: IncomingMessage,
   res: ServerResponse,
   entry: Entry,
@@ -48,11 +64,11 @@ export function respondWithReadyHead(
 ): Sent | undefined {
   const inner = res as unknown as Inner
   if (entry.status !== 200 || !areNodesOwn || !isOrdinary(req) || !isOrdinaryResponse(req, res)) return undefined
-  const ready = readyHead(form, headOf(entry, form, outcome, nowMs, headers), inner._keepAliveTimeout)
-  if (ready === undefined) return undefined
   const names = rawNames(res)
   const isBare = names.length === 0 && Object.getPrototypeOf(res) === ServerResponse.prototype
   if (!isBare && (entry.removed.length > 0 || isWatched(req, res))) return undefined
+  const ready = readyHead(form, headOf(entry, form, outcome, nowMs, headers), inner._keepAliveTimeout)
+  if (ready === undefined) return undefined
   const before = linesOf(res, names, ready.names)
   if (before === undefined) return undefined
   inner._header = before === '' ? ready.text : STATUS_LINE + before + ready.text.slice(STATUS_LINE.length)

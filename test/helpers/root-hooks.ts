@@ -34,10 +34,12 @@ async function activeTimers(): Promise<number> {
 let timersBefore = 0
 const rejections: string[] = []
 let running = 'the loading of the tests'
+let isOver = false
 
 // Mocha listens too, and emits the event once more.
 const seen = new WeakSet<Promise<unknown>>()
 function keepRejection(reason: unknown, promise: Promise<unknown>): void {
+  if (isOver) throw reason
   if (seen.has(promise)) return
   seen.add(promise)
   rejections.push(`during "${running}": ${reason instanceof Error ? reason.stack : String(reason)}`)
@@ -55,9 +57,16 @@ listenForRejections()
 // Ctrl-C reaches all of them, and mocha listens in its own alone.
 if (isOneOfSeveral) process.once('SIGINT', () => process.exit(130))
 
-/** What was left and named keeps a process alive that mocha does not end: nobody is to wait for it. */
+/** For what nothing here can name: mocha waits for it for ever, and says nothing. */
 function endIfKeptAlive(): void {
-  setTimeout(() => process.exit(1), 5_000).unref()
+  setTimeout(() => {
+    console.error(`the process is kept alive by: ${process.getActiveResourcesInfo().join(', ')}`)
+    // Mocha sets the exit code in a listener of its own; the last one counts.
+    process.on('exit', () => {
+      process.exitCode = 1
+    })
+    process.exit(1)
+  }, 5_000).unref()
 }
 
 export const mochaHooks = {
@@ -89,7 +98,10 @@ export const mochaHooks = {
       ...left.map((what) => `left running: ${what}`),
       ...rejections.splice(0).map((reason) => `a rejection that nobody handled, ${reason}`),
     ]
-    if (complaints.length > 0 && !isOneOfSeveral) endIfKeptAlive()
+    if (!isOneOfSeveral) {
+      isOver = true
+      endIfKeptAlive()
+    }
     if (complaints.length > 0) throw new Error(complaints.join('\n  '))
   },
 }

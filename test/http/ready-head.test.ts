@@ -32,12 +32,31 @@ type Around = (req: IncomingMessage, res: ServerResponse, front: RequestListener
 const get = (path: string, ...headers: string[]): string =>
   `GET ${path} HTTP/1.1\r\n${['Host: a.example', ...headers].join('\r\n')}\r\n\r\n`
 
+function watchWriteHead(_req: IncomingMessage, res: ServerResponse): void {
+  const { writeHead } = res
+  res.writeHead = function watched(this: ServerResponse, ...args: unknown[]) {
+    res.setHeader('X-Watched', 'w')
+    return writeHead.apply(this, args as never)
+  } as typeof writeHead
+}
+
+function watchEnd(_req: IncomingMessage, res: ServerResponse): void {
+  const { end } = res
+  res.end = ((...args: unknown[]) => end.apply(res, args as never)) as typeof end
+}
+
 describe('a head that is ready', () => {
   let clock: FakeClock
   let cache: RegistryCache
   let served: Listening
   let ended: Ended[]
   let closed: number
+
+  function note(res: ServerResponse): void {
+    const { headersSent, writableEnded, writableFinished, statusMessage } = res
+    const head = (res as unknown as { _contentLength: unknown })._contentLength === null ? 'ready' : 'made'
+    ended.push({ head, state: [headersSent, writableEnded, writableFinished, statusMessage] })
+  }
 
   async function serve(around: Around = (req, res, front) => front(req, res), options: object = {}): Promise<void> {
     clock = createFakeClock()
@@ -74,11 +93,7 @@ describe('a head that is ready', () => {
     })
     const front = cache.front(app)
     const server = createServer(options, (req, res) => {
-      res.on('finish', () => {
-        const { headersSent, writableEnded, writableFinished, statusMessage } = res
-        const head = (res as unknown as { _contentLength: unknown })._contentLength === null ? 'ready' : 'made'
-        ended.push({ head, state: [headersSent, writableEnded, writableFinished, statusMessage] })
-      })
+      res.on('finish', () => note(res))
       res.on('close', () => closed++)
       around(req, res, front)
     })
@@ -107,6 +122,16 @@ describe('a head that is ready', () => {
     socket.write(requests.join(''))
     await once(socket, 'close')
     return Buffer.concat(chunks)
+  }
+
+  /** The beginning of the one answer, with its head, on a connection that may stay. */
+  async function askOnce(request: string): Promise<string> {
+    const socket = connect(served.port, '127.0.0.1')
+    socket.write(request)
+    const [said] = (await once(socket, 'data')) as [Buffer]
+    await until(() => ended.length === 1)
+    socket.destroy()
+    return said.toString('latin1')
   }
 
   /** The answers in what was said, every one of which says its length. */
@@ -266,25 +291,8 @@ describe('a head that is ready', () => {
         },
       ],
       ['where the connection is not to be named', get('/tools'), (_req, res) => res.removeHeader('Connection')],
-      [
-        'where somebody watches writeHead',
-        get('/tools'),
-        (_req, res) => {
-          const { writeHead } = res
-          res.writeHead = function watched(this: ServerResponse, ...args: unknown[]) {
-            res.setHeader('X-Watched', 'w')
-            return writeHead.apply(this, args as never)
-          } as typeof writeHead
-        },
-      ],
-      [
-        'where somebody watches end',
-        get('/tools'),
-        (_req, res) => {
-          const { end } = res
-          res.end = ((...args: unknown[]) => end.apply(res, args as never)) as typeof end
-        },
-      ],
+      ['where somebody watches writeHead', get('/tools'), watchWriteHead],
+      ['where somebody watches end', get('/tools'), watchEnd],
       ['where a connection has only so many requests', get('/tools')],
     ]
     for (const [name, request, prepare] of others) {
@@ -296,13 +304,8 @@ describe('a head that is ready', () => {
         })
         isPrepared = true
         if (name.includes('only so many')) served.server.maxRequestsPerSocket = 9
-        const socket = connect(served.port, '127.0.0.1')
-        socket.write(request)
-        const [said] = (await once(socket, 'data')) as [Buffer]
-        await until(() => ended.length === 1)
-        socket.destroy()
+        const head = await askOnce(request)
         expect(heads()).to.deep.equal(['made'])
-        const head = String(said)
         expect(head).to.match(/X-Cache: HIT/)
         if (name.includes('a header')) expect(head).to.match(/X-Before: b/)
         if (name.includes('writeHead')) expect(head).to.match(/X-Watched: w/)
@@ -356,7 +359,7 @@ describe('a head that is ready', () => {
       let prepare: (req: IncomingMessage, res: ServerResponse) => void = () => {}
 
       /** Node alone says how the head was made; a listener of `finish` on the response would have it make it. */
-      async function serveRoutes(set: (app: Express) => void = () => {}, options: object = {}): Promise<void> {
+      async function serveRoutes(set: (app: Express) => void = () => {}): Promise<void> {
         prepare = () => {}
         clock = createFakeClock()
         cache = createRegistryCache({ clock })
@@ -365,12 +368,7 @@ describe('a head that is ready', () => {
         app.use((req, res, next) => {
           prepare(req, res)
           next()
-          const { _contentLength } = res as unknown as { _contentLength: unknown }
-          if (res.headersSent) {
-            const { headersSent, writableEnded, writableFinished, statusMessage } = res
-            const state = [headersSent, writableEnded, writableFinished, statusMessage] as const
-            ended.push({ head: _contentLength === null ? 'ready' : 'made', state })
-          }
+          if (res.headersSent) note(res)
         })
         app.get('/tools', cache.middleware({ type: 'tools' }), (_req, res) => {
           res.set('X-Of-Route', 'é').json(LIST)
@@ -379,9 +377,9 @@ describe('a head that is ready', () => {
           res.removeHeader('X-Powered-By')
           res.json(LIST)
         })
-        served = await listen(createServer(options, app))
+        served = await listen(createServer(app))
         // The head of the first hit in a second is made by node:http.
-        await ask(get('/tools'), get('/tools'), get('/fewer'), get('/fewer', 'Connection: close'))
+        await ask(...['/tools', '/fewer'].flatMap((path) => [get(path), get(path)]), get('/tools', 'Connection: close'))
         ended = []
       }
 
@@ -496,17 +494,7 @@ describe('a head that is ready', () => {
           },
           /\r\nAge: watched\r\n/,
         ],
-        [
-          'where somebody watches writeHead',
-          (_req, res) => {
-            const { writeHead } = res
-            res.writeHead = function watched(this: ServerResponse, ...args: unknown[]) {
-              res.setHeader('X-Watched', 'w')
-              return writeHead.apply(this, args as never)
-            } as typeof writeHead
-          },
-          /\r\nX-Watched: w\r\n/,
-        ],
+        ['where somebody watches writeHead', watchWriteHead, /\r\nX-Watched: w\r\n/],
         [
           'where somebody watches what makes the head in it',
           (_req, res) => {
@@ -516,26 +504,14 @@ describe('a head that is ready', () => {
           },
           /^HTTP\/1\.1 200 Watched\r\n/,
         ],
-        [
-          'where somebody watches end',
-          (_req, res) => {
-            const { end } = res
-            res.end = ((...args: unknown[]) => end.apply(res, args as never)) as typeof end
-          },
-          /X-Powered/,
-        ],
+        ['where somebody watches end', watchEnd, /X-Powered/],
       ]
       for (const [name, how, head] of others) {
         it(`is left to node:http ${name}`, async () => {
           await serveRoutes()
           prepare = how
-          const socket = connect(served.port, '127.0.0.1')
-          socket.write(get('/tools'))
-          const [said] = (await once(socket, 'data')) as [Buffer]
-          await until(() => ended.length === 1)
-          socket.destroy()
+          const text = await askOnce(get('/tools'))
           expect(heads()).to.deep.equal(['made'])
-          const text = said.toString('latin1')
           expect(text.replaceAll('\r\nSet-Cookie', '\r\n Set-Cookie')).to.match(new RegExp(head.source, 's'))
           expect(text).to.match(/\r\nX-Cache: HIT\r\n/)
         })
