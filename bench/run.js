@@ -2,7 +2,7 @@
  * The benchmarks, by one command from the package's root:
  *
  *   npm run bench                              all questions, few rounds; prints, and writes nothing that is published
- *   npm run bench -- --full                    20 rounds; writes bench/results/node-NN and the tables of bench/README.md
+ *   npm run bench -- --full                    20 rounds; writes bench/results/node-NN, and the tables of bench/README.md and README.md
  *   npm run bench -- --only hit,miss           these questions
  *   npm run bench -- --only hit --workload small,large --servers door,constant --rounds 6
  */
@@ -14,9 +14,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { isPinned, machine, packageVersion, tools, versions } from './harness/machine.js'
 import { endAll, startRedis } from './harness/processes.js'
-import { publish, resultsFolder, tableOf, targetsTable } from './harness/report.js'
-
-const QUESTIONS = ['hit', 'miss', 'shared-hit', 'invalidate', 'stampede', 'memory', 'flood', 'cluster']
+import { publish, QUESTIONS, resultsFolder, tableOf, targetsTable } from './harness/report.js'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 const { values: options } = parseArgs({
@@ -84,7 +82,7 @@ for (const name of chosen) {
     await endAll()
   }
 }
-if (options.full && !isPartial) publish(here, QUESTIONS)
+if (options.full && !isPartial) publish(here)
 
 /** The library as it is published, and the packages that it is compared with. */
 function prepare() {

@@ -35,6 +35,17 @@ describe('The pages', () => {
     expect(withTable(text, json('bench/results/behaviour.json'))).to.equal(text)
   })
 
+  it('show of bench/results what is in it; otherwise: node bench/publish.js', async () => {
+    const script: string = new URL('../../bench/harness/report.js', import.meta.url).href
+    const { pagesWithResults } = (await import(script)) as {
+      pagesWithResults(folder: string): { path: string; text: string }[]
+    }
+    const folder = join(root, 'bench')
+    for (const { path, text } of pagesWithResults(folder)) {
+      expect(readFileSync(join(folder, path), 'utf8'), path).to.equal(text)
+    }
+  })
+
   it('compare every peer in every row', () => {
     const results = json('bench/results/behaviour.json') as {
       probes: string[]
