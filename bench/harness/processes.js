@@ -21,8 +21,14 @@ function launch(role, command, args, options) {
   return child
 }
 
+/**
+ * V8 collects a process thoroughly once it has idled for a while, or 100 s after a full collection, if it ever had one: a matter of chance
+ * in a benchmark. From then on each call of Node's `process.nextTick` is slower for good, by 2 µs in each request (bench/README.md).
+ */
+const STEADY = ['--no-memory-reducer']
+
 /** One of bench/servers. `ask(question)` sends a message and resolves to its reply. */
-export async function startServer(file, { args = [], env = {}, execArgv = [], role = 'server' } = {}) {
+export async function startServer(file, { args = [], env = {}, execArgv = STEADY, role = 'server' } = {}) {
   const path = fileURLToPath(new URL(`../servers/${file}`, import.meta.url))
   const child = launch(role, process.execPath, [...execArgv, path, ...args], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],

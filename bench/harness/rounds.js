@@ -8,16 +8,8 @@ import { median, ratioOf, round } from './statistics.js'
 /**
  * Measures `contestants` (`{ name, server, request }`) and compares each with `reference`, a name. The ratios say how many times better:
  * the reference's CPU time per request by the contestant's, the contestant's throughput by the reference's.
- *
- * `runUpSeconds` go before each measured time. A server that is idle while the others have their turns is collected by V8 until no object
- * of a request is left, nor its hidden class, and then all code that was compiled for these is thrown away: the first second of the next
- * load is spent on compiling it anew, and is the dearer the more code there is.
  */
-export async function compare(
-  all,
-  reference,
-  { rounds, seconds, warmUpSeconds = 1, runUpSeconds = 0, onRound = () => {} },
-) {
+export async function compare(all, reference, { rounds, seconds, warmUpSeconds, onRound = () => {} }) {
   const contestants = []
   for (const contestant of all) {
     const { requests } = await load(contestant.server, contestant.request, warmUpSeconds)
@@ -29,7 +21,6 @@ export async function compare(
     onRound(i + 1)
     const order = i % 2 === 0 ? contestants : [...contestants].reverse()
     for (const { name, server, request } of order) {
-      if (runUpSeconds > 0) await load(server, request, runUpSeconds)
       samples.get(name).push(await load(server, request, seconds))
     }
   }

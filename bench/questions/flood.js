@@ -30,12 +30,12 @@ export async function run(context) {
     })
   }
 
-  const setting = await startServer('sets.js', { env: { MAX_MIB: `${MAX_MIB}` } })
+  const setting = await startServer('sets.js', { execArgv: [], env: { MAX_MIB: `${MAX_MIB}` } })
   const { sets } = await setting.ask('sets', 1_000_000)
   note('sets', 1_000_000, `${round(sets.micros)} µs`, sets.entries, sets.bytes, sets.rss)
   await setting.stop()
 
-  const server = await startServer('registry.js', { env: { MAX_MIB: `${MAX_MIB}`, MAX_ENTRIES: '200000' } })
+  const server = await startServer('registry.js', { execArgv: [], env: { MAX_MIB: `${MAX_MIB}`, MAX_ENTRIES: '200000' } })
   const wanted = context.full ? 1_000_000 : 50_000
   let made = 0
   let peak = 0

@@ -34,7 +34,7 @@ const RAW = 'constant Buffer, node:http alone'
 const EXPRESS = 'Express, res.json of a constant'
 const rotating = Array.from({ length: 64 }, (_, i) => `/small?page=${i}&limit=10`)
 
-/** Those whose cost is near each other, and to which claims are made. */
+/** Those whose cost is near each other, and of which claims are made. */
 const NEAR = [FRONT, ROUTE, CONSTANT, RAW, 'apicache']
 const FURTHER = [
   CONSTANT,
@@ -47,10 +47,7 @@ const FURTHER = [
   'Redis GET, parse, res.json',
 ]
 
-/**
- * `only` these servers take part. Few at a time: while the others have their turns a process idles, and the longer it does, the more of
- * what V8 had compiled is thrown away, some of it for good. `rounds`, where not 20: no claim rests on it.
- */
+/** `only` these servers take part. `rounds`, where not 20: no claim rests on it. */
 const WORKLOADS = [
   { name: 'small', about: '10 records, 5.7 KB', reference: CONSTANT, request: { paths: ['/small'] }, only: NEAR },
   { name: 'large', about: '100 records, 57 KB', reference: CONSTANT, request: { paths: ['/large'] }, only: NEAR },
