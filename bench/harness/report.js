@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { headline } from './headline.js'
 
 /** In the order of their tables. */
-export const QUESTIONS = ['hit', 'miss', 'shared-hit', 'invalidate', 'stampede', 'memory', 'flood', 'cluster']
+export const QUESTIONS = ['hit', 'miss', 'shared-hit', 'invalidate', 'stampede', 'memory', 'flood', 'cluster', 'pause']
 
 /** Workloads have contestants compared with a reference; figures are names and values. */
 export function tableOf({ workloads = [], figures = [] }) {

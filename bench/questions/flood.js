@@ -35,7 +35,10 @@ export async function run(context) {
   note('sets', 1_000_000, `${round(sets.micros)} µs`, sets.entries, sets.bytes, sets.rss)
   await setting.stop()
 
-  const server = await startServer('registry.js', { execArgv: [], env: { MAX_MIB: `${MAX_MIB}`, MAX_ENTRIES: '200000' } })
+  const server = await startServer('registry.js', {
+    execArgv: [],
+    env: { MAX_MIB: `${MAX_MIB}`, MAX_ENTRIES: '200000' },
+  })
   const wanted = context.full ? 1_000_000 : 50_000
   let made = 0
   let peak = 0
