@@ -3,7 +3,7 @@
  */
 import { parse as parseQuery } from 'node:querystring'
 import type { Cache } from './cache/cache.ts'
-import type { EpochRecord } from './cache/epochs.ts'
+import type { EpochRecord } from './cache/epoch-record.ts'
 import { ALL } from './cache/reading.ts'
 import { checkNames, isString, isToken } from './check.ts'
 import { OptionError } from './errors.ts'

@@ -28,7 +28,7 @@
  */
 import type { Counters } from './counters.ts'
 import { type Content, decodeEntry, type Entry, encodeEntry, lifetimeMs, makeEntry, type Stamps } from './entry.ts'
-import { isSharedNumber, worst } from './epochs.ts'
+import { isSharedNumber, worst } from './epoch-record.ts'
 import type { Flights } from './flights.ts'
 import { Local, type LocalOptions } from './local.ts'
 import { before, type Questions } from './questions.ts'

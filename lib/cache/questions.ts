@@ -3,7 +3,8 @@
  * (strong mode, or no live subscription) only joins a question that has not been sent when it comes: one already on the
  * wire may have been answered before the write that this reader must see.
  */
-import { type EpochRecord, type Epochs, type Verdict, worst } from './epochs.ts'
+import { type EpochRecord, type Verdict, worst } from './epoch-record.ts'
+import type { Epochs } from './epochs.ts'
 import type { Clock, Deadline, SharedTier } from './tiers.ts'
 
 /** `down`: no answer by the deadline, or nobody to ask. */

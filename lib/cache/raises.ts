@@ -3,7 +3,8 @@
  * is kept, as a set: raising twice is raising once. Also the two other reasons to raise: a foreign publisher's message,
  * and numbers that the shared tier has forgotten.
  */
-import type { EpochRecord, Epochs } from './epochs.ts'
+import type { EpochRecord } from './epoch-record.ts'
+import type { Epochs } from './epochs.ts'
 import type { Clock, Deadline, SharedTier } from './tiers.ts'
 
 export interface RaisesOptions {

@@ -2,7 +2,7 @@
  * The words between the cache and its readers: what is wanted, what was found, what a fill needs, where an answer went.
  */
 import type { Entry, Origin, Stamps } from './entry.ts'
-import type { Moment } from './epochs.ts'
+import type { Moment } from './epoch-record.ts'
 
 /** A tag of every entry of a registry type. */
 export const ALL = 'registry:'

@@ -4,7 +4,8 @@
  */
 import type { Cache } from '../../lib/cache/cache.ts'
 import type { Entry } from '../../lib/cache/entry.ts'
-import type { EpochRecord, Epochs } from '../../lib/cache/epochs.ts'
+import type { EpochRecord } from '../../lib/cache/epoch-record.ts'
+import type { Epochs } from '../../lib/cache/epochs.ts'
 import type { Raises } from '../../lib/cache/raises.ts'
 import type { Values } from '../../lib/cache/values.ts'
 import type { Memory } from '../../lib/tiers/memory.ts'
