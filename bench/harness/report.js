@@ -49,11 +49,7 @@ function markdown(head, rows) {
 
 /** Where the results on this version of Node are kept. */
 export function resultsFolder(folder) {
-  return join(folder, 'results', `node-${majorOf(process.version)}`)
-}
-
-function majorOf(version) {
-  return version.replace(/^v/, '').split('.')[0]
+  return join(folder, 'results', `node-${process.versions.node.split('.')[0]}`)
 }
 
 /** What is in results/, by version of Node, the oldest first: `{ node: '20', records: { hit, miss … } }`. */

@@ -9,7 +9,7 @@ import { median, ratioOf, round } from './statistics.js'
  * Measures `contestants` (`{ name, server, request }`) and compares each with `reference`, a name. The ratios say how many times better:
  * the reference's CPU time per request by the contestant's, the contestant's throughput by the reference's.
  */
-export async function compare(all, reference, { rounds, seconds, warmUpSeconds, onRound = () => {} }) {
+export async function compare(all, reference, { rounds, seconds, warmUpSeconds }) {
   const contestants = []
   for (const contestant of all) {
     const { requests } = await load(contestant.server, contestant.request, warmUpSeconds)
@@ -18,7 +18,6 @@ export async function compare(all, reference, { rounds, seconds, warmUpSeconds, 
   }
   const samples = new Map(contestants.map(({ name }) => [name, []]))
   for (let i = 0; i < rounds; i++) {
-    onRound(i + 1)
     const order = i % 2 === 0 ? contestants : [...contestants].reverse()
     for (const { name, server, request } of order) {
       samples.get(name).push(await load(server, request, seconds))

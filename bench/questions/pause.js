@@ -3,9 +3,8 @@
  * the latest.
  */
 import { setTimeout as after } from 'node:timers/promises'
-import { load } from '../harness/load.js'
 import { startServer } from '../harness/processes.js'
-import { median, ratioOf, round } from '../harness/statistics.js'
+import { compare, cpuRatio } from '../harness/rounds.js'
 import { fill } from './hit.js'
 
 export const title = 'A pause'
@@ -23,35 +22,22 @@ const PAUSE_MS = 130_000
 
 export async function run(context) {
   const collected = new URL('../servers/collected.js', import.meta.url).href
-  const servers = new Map()
+  const contestants = []
   for (const [name, [file, ...args]] of Object.entries(SERVERS)) {
     const server = await startServer(file, { args, execArgv: ['--import', collected] })
     await fill(server, REQUEST.paths, {})
-    servers.set(name, server)
+    contestants.push({ name, server, request: REQUEST })
   }
+  const measure = () => compare(contestants, contestants[0].name, context.rounds(5))
   const startedAt = performance.now()
-  const { rounds } = context.rounds(5)
-  const before = await measure(servers, rounds)
+  const before = await measure()
   context.say(`before: ${Math.round((performance.now() - startedAt) / 1000)} s; pausing`)
   await after(Math.max(0, PAUSE_MS - (performance.now() - startedAt)))
-  const later = await measure(servers, rounds)
-  const rows = [...servers.keys()].map((name) => {
-    const { ratio, low, high } = ratioOf(later.get(name), before.get(name))
-    const [was, is] = [before, later].map((samples) => `${round(median(samples.get(name)))}`)
-    return [name, was, is, `${round(ratio)} (${round(low)} to ${round(high)})`]
+  const later = await measure()
+  const rows = before.map((was, i) => {
+    const { ratio, low, high } = cpuRatio(was, later[i])
+    return [was.name, `${was.cpuMicrosPerRequest}`, `${later[i].cpuMicrosPerRequest}`, `${ratio} (${low} to ${high})`]
   })
   const columns = ['server', 'µs before', 'µs after', 'times as much']
   return { figures: [{ name: 'CPU time of a small answer, before and after a collection in a pause', columns, rows }] }
-}
-
-/** Microseconds of CPU time per request, by server, once V8 has compiled what it will. */
-async function measure(servers, rounds) {
-  for (const server of servers.values()) await load(server, REQUEST, 3)
-  const samples = new Map([...servers.keys()].map((name) => [name, []]))
-  for (let i = 0; i < rounds; i++) {
-    for (const [name, server] of servers) {
-      samples.get(name).push((await load(server, REQUEST, 1)).cpuMicrosPerRequest)
-    }
-  }
-  return samples
 }

@@ -46,39 +46,39 @@ export function respondReadily(
   headers: boolean,
   form: Form,
 ): Sent {
-  return (
-    respondWithReadyHead(req, res, entry, outcome, nowMs, headers, form) ??
-    respond(req, res, entry, outcome, nowMs, headers, form)
-  )
+  const text = textOfHead(req, res, entry, form, headOf(entry, form, outcome, nowMs, headers))
+  if (text === undefined || !isTaken(res, text)) return respond(req, res, entry, outcome, nowMs, headers, form)
+  res.statusMessage = 'OK'
+  res.end(form.body)
+  return { status: entry.status, bytes: form.body.byteLength }
 }
 
-/** Undefined when it has done nothing. */
-function respondWithReadyHead(
+/** Whether the response goes out with this head; otherwise it is as before. */
+function isTaken(res: ServerResponse, text: string): boolean {
+  const inner = res as unknown as Inner
+  inner._header = text
+  if (res.headersSent) return true
+  inner._header = null
+  return false
+}
+
+/** The head of this answer as node:http would write it; undefined where that can not be told, or is not ready. */
+function textOfHead(
   req: IncomingMessage,
   res: ServerResponse,
   entry: Entry,
-  outcome: Outcome,
-  nowMs: number,
-  headers: boolean,
   form: Form,
-): Sent | undefined {
-  const inner = res as unknown as Inner
+  head: OutgoingHttpHeaders,
+): string | undefined {
   if (entry.status !== 200 || !areNodesOwn || !isOrdinary(req) || !isOrdinaryResponse(req, res)) return undefined
   const names = rawNames(res)
   const isBare = names.length === 0 && Object.getPrototypeOf(res) === ServerResponse.prototype
   if (!isBare && (entry.removed.length > 0 || isWatched(req, res))) return undefined
-  const ready = readyHead(form, headOf(entry, form, outcome, nowMs, headers), inner._keepAliveTimeout)
+  const ready = readyHead(form, head, (res as unknown as Inner)._keepAliveTimeout)
   if (ready === undefined) return undefined
   const before = linesOf(res, names, ready.names)
   if (before === undefined) return undefined
-  inner._header = before === '' ? ready.text : STATUS_LINE + before + ready.text.slice(STATUS_LINE.length)
-  if (!res.headersSent) {
-    inner._header = null
-    return undefined
-  }
-  res.statusMessage = 'OK'
-  res.end(form.body)
-  return { status: entry.status, bytes: form.body.byteLength }
+  return before === '' ? ready.text : STATUS_LINE + before + ready.text.slice(STATUS_LINE.length)
 }
 
 /** A condition may make it a 304. */
